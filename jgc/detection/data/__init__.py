@@ -1,0 +1,1 @@
+"""Detection data through TFDS, as fixed-shape arrays."""

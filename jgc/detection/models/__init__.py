@@ -1,0 +1,1 @@
+"""Flax detectors: backbones, heads and their layers."""
