@@ -1,0 +1,76 @@
+"""Checks of what callers pass: errors name the argument, the value and the rule."""
+
+import operator
+from typing import Any, SupportsIndex
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+
+def count(name: str, value: SupportsIndex, *, minimum: int = 1) -> int:
+    """`value` as an int of at least `minimum`."""
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, got {value!r}") from None
+    if isinstance(value, bool | np.bool_) or result < minimum:
+        raise ValueError(f"{name} must be an integer ≥ {minimum}, got {value!r}")
+    return result
+
+
+def vector(name: str, value: ArrayLike) -> Float[np.ndarray, " size"]:
+    """`value` as a new one-dimensional float64 array, not empty, finite."""
+    array = _numbers(name, value)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(
+            f"{name} must be one-dimensional and not empty, got shape {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        at = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise ValueError(f"{name} must be finite, got {name}[{at}] = {array[at]}")
+    return array
+
+
+def within(name: str, value: ArrayLike, low: float, high: float) -> np.ndarray:
+    """`value` as a `vector` whose entries lie in [low, high]."""
+    array = vector(name, value)
+    outside = (array < low) | (array > high)
+    if outside.any():
+        at = int(np.flatnonzero(outside)[0])
+        raise ValueError(
+            f"{name} must lie in [{low:g}, {high:g}], got {name}[{at}] = {array[at]!r}"
+        )
+    return array
+
+
+def scalar(name: str, value: Any, low: float = -np.inf, high: float = np.inf) -> float:
+    """`value` as a finite float in [low, high]."""
+    array = _numbers(name, value)
+    if array.ndim != 0 or not np.isfinite(array) or not low <= array <= high:
+        bounds = f" in [{low:g}, {high:g}]" if (low, high) != (-np.inf, np.inf) else ""
+        raise ValueError(f"{name} must be a finite number{bounds}, got {value!r}")
+    return float(array)
+
+
+def probabilities(
+    p: ArrayLike, *, name: str = "p", some_answer: bool = True
+) -> Float[np.ndarray, " k"]:
+    """Straggler probabilities in [0, 1], by default not all 1."""
+    array = within(name, p, 0.0, 1.0)
+    if some_answer and (array == 1).all():
+        raise ValueError(
+            f"{name} must have an entry below 1: with all {array.size} workers at 1 "
+            "no gradient ever arrives"
+        )
+    return array
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    try:
+        array = np.array(value)
+    except ValueError as error:  # rows of unequal lengths
+        raise ValueError(f"{name} must be an array of numbers: {error}") from None
+    if array.dtype.kind in "bcOSUMm":
+        raise ValueError(f"{name} must be real numbers, got dtype {array.dtype}")
+    return array.astype(np.float64)

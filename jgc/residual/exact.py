@@ -1,0 +1,161 @@
+"""The residual error of fixed decoders in closed form, for independent stragglers.
+
+With m_j = E[c_j] = Σ_i (1 − p_i) w_i a_ij and Gram matrix G = (⟨g_j, g_l⟩),
+
+    E‖g − ĝ‖² = (m − 1)ᵀ G (m − 1) + Σ_i p_i (1 − p_i) w_i² (A G Aᵀ)_ii   [ours],
+
+for biased codes as well; for unbiased ones it is Σ_i δ_i (α G αᵀ)_ii, the paper's (15)
+when all gradients agree.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from jgc import _checks
+from jgc.plan import CodingPlan
+from jgc.residual.result import ResidualError
+
+
+def exact(
+    plan: CodingPlan,
+    *,
+    similarity: float | None = None,
+    gram: ArrayLike | None = None,
+    gradients: ArrayLike | None = None,
+) -> ResidualError:
+    """E‖g − ĝ‖² with the plan's own weights, in closed form.
+
+    Say what the partition gradients are like by at most one of the options; `gram` and
+    `gradients` cost O(kn²), `similarity` O(E).
+
+    Args:
+        plan: the code, on the host (not under `jit`).
+        similarity: ρ in [0, 1], the inner product of any two different gradients, all
+            of unit norm: G = ρ·11ᵀ + (1 − ρ)·Id. Default 1, the paper's objective (15).
+        gram: G (n, n), symmetric and positive semidefinite.
+        gradients: the partition gradients g_j, one a row (n, dimension).
+
+    Raises:
+        ValueError: more than one option, or a value out of its range.
+    """
+    moments = _Moments(plan)
+    if gram is None and gradients is None:
+        rho = (
+            1.0
+            if similarity is None
+            else _checks.scalar("similarity", similarity, 0, 1)
+        )
+        return _closed_form(rho * moments.aligned() + (1 - rho) * moments.orthogonal())
+    given = {"similarity": similarity, "gram": gram, "gradients": gradients}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise ValueError(f"give one of similarity, gram and gradients, got {names}")
+    return _closed_form(moments.with_gram(_gram_matrix(plan, gram, gradients)))
+
+
+class ResidualBounds(NamedTuple):
+    """The residual error where gradients are not known, for gradients of norm ≤ 1.
+
+    Attributes:
+        orthogonal: all of unit norm and orthogonal (ρ = 0).
+        aligned: all equal (ρ = 1), the paper's objective (15).
+        certified: no gradients of norm at most 1 exceed it,
+            (Σ_j |m_j − 1|)² + Σ_i p_i (1 − p_i) w_i² (Σ_j |a_ij|)²; for unbiased codes
+            Σ_i δ_i (Σ_j |α_i^j|)², which is n²/D exactly when every α ≥ 0.
+    """
+
+    orthogonal: float
+    aligned: float
+    certified: float
+
+
+def bounds(plan: CodingPlan) -> ResidualBounds:
+    """What can be said of the residual error without knowing the gradients."""
+    moments = _Moments(plan)
+    return ResidualBounds(
+        orthogonal=moments.orthogonal(),
+        aligned=moments.aligned(),
+        certified=moments.certified(),
+    )
+
+
+def bias(plan: CodingPlan) -> Float[np.ndarray, " n"]:
+    """E[c_j] − 1 per partition: 0 for unbiased codes."""
+    return _Moments(plan).bias
+
+
+class _Moments:
+    """Mean and variance factors of the decoded gradient, in float64."""
+
+    def __init__(self, plan: CodingPlan) -> None:
+        self.worker = np.asarray(plan.edge_worker)
+        self.partition = np.asarray(plan.edge_partition)
+        self.coefficient = np.asarray(plan.edge_coefficient, np.float64)
+        self.num_workers = plan.num_workers
+        p = np.asarray(plan.straggler_probabilities, np.float64)
+        w = np.asarray(plan.weights, np.float64)
+        self.bias = (
+            np.bincount(
+                self.partition,
+                weights=((1 - p) * w)[self.worker] * self.coefficient,
+                minlength=plan.num_partitions,
+            )
+            - 1
+        )
+        self.variance = p * (1 - p) * w**2  # of I_i w_i
+
+    def aligned(self) -> float:
+        return self._error(self.bias.sum() ** 2, self._row_sums(self.coefficient) ** 2)
+
+    def orthogonal(self) -> float:
+        return self._error((self.bias**2).sum(), self._row_sums(self.coefficient**2))
+
+    def certified(self) -> float:
+        return self._error(
+            np.abs(self.bias).sum() ** 2, self._row_sums(np.abs(self.coefficient)) ** 2
+        )
+
+    def with_gram(self, gram: Float[np.ndarray, "n n"]) -> float:
+        matrix = np.zeros((self.num_workers, gram.shape[0]))
+        np.add.at(matrix, (self.worker, self.partition), self.coefficient)
+        return self._error(
+            self.bias @ gram @ self.bias, np.einsum("ij,ij->i", matrix @ gram, matrix)
+        )
+
+    def _row_sums(self, edge_values: np.ndarray) -> np.ndarray:
+        return np.bincount(self.worker, weights=edge_values, minlength=self.num_workers)
+
+    def _error(self, squared_bias: float, message_norms: np.ndarray) -> float:
+        return float(squared_bias + (self.variance * message_norms).sum())
+
+
+def _gram_matrix(
+    plan: CodingPlan, gram: ArrayLike | None, gradients: ArrayLike | None
+) -> Float[np.ndarray, "n n"]:
+    n = plan.num_partitions
+    if gradients is not None:
+        rows = np.asarray(gradients, np.float64)
+        if rows.ndim != 2 or rows.shape[0] != n or not np.isfinite(rows).all():
+            raise ValueError(
+                f"gradients must be a finite ({n}, dimension) array, one row a "
+                f"partition, got shape {rows.shape}"
+            )
+        return rows @ rows.T
+    matrix = np.asarray(gram, np.float64)
+    if matrix.shape != (n, n) or not np.isfinite(matrix).all():
+        raise ValueError(
+            f"gram must be a finite ({n}, {n}) array, got shape {matrix.shape}"
+        )
+    scale = np.abs(matrix).max()
+    if not np.allclose(matrix, matrix.T, rtol=0, atol=1e-8 * scale):
+        raise ValueError("gram must be symmetric")
+    if np.linalg.eigvalsh(matrix).min() < -1e-8 * n * scale:
+        raise ValueError("gram must be positive semidefinite")
+    return matrix
+
+
+def _closed_form(mean: float) -> ResidualError:
+    return ResidualError(mean=mean, standard_error=0.0, trials=0, method="exact")
