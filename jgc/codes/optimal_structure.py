@@ -32,12 +32,12 @@ def inverse_odds_shares(p: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     Workers with p_i = 0 share equally and leave nothing to the others; p_i = 1
     has share 0. Finite for every p in [0, 1] that is not all 1.
     """
-    if (p == 0).any():
-        shares = (p == 0).astype(np.float64)
-    else:
-        # (1 − p_i)/p_i scaled by the least p, so that 10^-300 does not overflow.
-        shares = (1 - p) * (p.min() / p)
-    return shares / shares.sum()
+    never_straggles = p == 0
+    if never_straggles.any():
+        return never_straggles / never_straggles.sum()
+    # (1 − p_i)/p_i scaled by the least p, so that 10^-300 does not overflow.
+    inverse_odds = (1 - p) * (p.min() / p)
+    return inverse_odds / inverse_odds.sum()
 
 
 def row_sums(p: Float[np.ndarray, " k"], num_partitions: int) -> np.ndarray:
