@@ -39,7 +39,8 @@ def within(name: str, value: ArrayLike, low: float, high: float) -> np.ndarray:
     if outside.any():
         at = int(np.flatnonzero(outside)[0])
         raise ValueError(
-            f"{name} must lie in [{low:g}, {high:g}], got {name}[{at}] = {float(array[at])!r}"
+            f"{name} must lie in [{low:g}, {high:g}], "
+            f"got {name}[{at}] = {float(array[at])!r}"
         )
     return array
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jgc.extras import require
+from jgc.training.files import write_atomically
 
 
 class MetricsWriter:
@@ -64,10 +65,3 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text().splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes `text` to `path`: all of it or, if cut off, none of it."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -27,7 +27,7 @@ def partition_gradients():
 
     def partition_loss(params, j):
         losses = problems.loss(params, examples)
-        return jnp.sum(jnp.where(PARTITION == j, losses, 0)) / problems.NUM_EXAMPLES
+        return jnp.sum(losses * (j == PARTITION)) / problems.NUM_EXAMPLES
 
     gradients = [jax.grad(partition_loss)(problems.params(), j) for j in range(N)]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *gradients)
