@@ -11,7 +11,6 @@ from jgc.detection.data.categories import COCO_2017, Categories
 from jgc.detection.data.coco_folder import (
     COCO_2017_SPLITS,
     CocoSplit,
-    coco_features,
     prepare_coco_folder,
 )
 from jgc.detection.data.partition import assign_partitions
@@ -31,7 +30,6 @@ __all__ = [
     "Record",
     "SplitReport",
     "assign_partitions",
-    "coco_features",
     "generate_shapes",
     "load_split",
     "open_source",

@@ -9,7 +9,7 @@ from jaxtyping import Int64, UInt8
 from rich.console import Console
 from rich.progress import track
 
-from jgc.detection.data.images import decode_image, resize_to_square
+from jgc.detection.data.images import DECODE_ERRORS, decode_image, resize_to_square
 from jgc.detection.data.pool import default_threads, map_in_order
 from jgc.detection.data.source import DetectionSource, Record
 from jgc.detection.types import Examples
@@ -55,7 +55,7 @@ def load_split(
         show_progress: draw a bar; None: where stderr is a terminal.
 
     Raises:
-        ValueError: a number is below 1.
+        ValueError: a number is below 1, or an image can't be decoded.
     """
     numbers = {"size": size, "max_objects": max_objects, "limit": limit}
     for name, value in numbers.items():
@@ -103,7 +103,13 @@ def _load(
     source: DetectionSource, index: int, size: int
 ) -> tuple[_Loaded, UInt8[np.ndarray, "S S 3"]]:
     record = source.record(index)
-    image = decode_image(record.encoded)
+    try:
+        image = decode_image(record.encoded)
+    except DECODE_ERRORS as error:  # a data set that our builder hasn't verified
+        raise ValueError(
+            f"image {record.file_name!r} (id {record.image_id}) in {source.directory} "
+            f"can't be decoded: {error}"
+        ) from error
     loaded = _Loaded(record._replace(encoded=b""), image.width, image.height)
     return loaded, resize_to_square(image, size=size)
 

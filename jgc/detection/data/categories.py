@@ -102,9 +102,7 @@ _COCO_2017 = {
 COCO_2017 = Categories(names=tuple(_COCO_2017.values()), ids=tuple(_COCO_2017))
 
 
-def categories_from_names(
-    names: Sequence[str] | None, *, num_classes: int
-) -> Categories:
+def categories_from_names(names: Sequence[str]) -> Categories:
     """Returns the categories of a prepared data set that doesn't record its ids.
 
     Names that are all COCO's get COCO's ids. Eighty classes without names are
@@ -112,16 +110,14 @@ def categories_from_names(
     own ground truth.
 
     Args:
-        names: one name a label, or None where the data set has none.
-        num_classes: number of labels; equals len(names) where names are given.
+        names: one name a label; where a data set has none, TFDS says "0", "1", ….
     """
-    if names is None:
-        if num_classes == len(COCO_2017.ids):
-            return COCO_2017
-        names = [str(label) for label in range(num_classes)]
+    labels = range(len(names))
+    if len(names) == len(COCO_2017.ids) and list(names) == [str(i) for i in labels]:
+        return COCO_2017
     id_of = dict(zip(COCO_2017.names, COCO_2017.ids, strict=True))
     if all(name in id_of for name in names):
         ids = tuple(id_of[name] for name in names)
     else:
-        ids = tuple(range(1, num_classes + 1))
+        ids = tuple(label + 1 for label in labels)
     return Categories(names=tuple(names), ids=ids)

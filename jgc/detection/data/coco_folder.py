@@ -17,6 +17,7 @@ from absl import logging
 
 from jgc.detection.data.annotations import Annotations, read_annotations
 from jgc.detection.data.examples import ExampleMaker
+from jgc.detection.data.paths import existing_directory
 from jgc.detection.data.pool import default_threads, map_in_order
 from jgc.detection.data.report import SplitReport
 
@@ -72,14 +73,18 @@ def prepare_coco_folder(
         ValueError: an argument or an annotation file is malformed, splits disagree
             about the categories, or a split has no usable image.
     """
+    if num_threads is not None and num_threads < 1:
+        raise ValueError(f"num_threads={num_threads} must be at least 1")
     root = _check_folder(directory, splits)
-    if cache_dir is not None and Path(cache_dir).exists():
-        _check_directory("cache_dir", Path(cache_dir))
+    if cache_dir is not None and Path(cache_dir).expanduser().exists():
+        existing_directory("cache_dir", cache_dir)
     builder = CocoFolder(
         directory=root,
         splits=splits,
         num_threads=default_threads() if num_threads is None else num_threads,
-        data_dir=None if cache_dir is None else os.fspath(Path(cache_dir).absolute()),
+        data_dir=None
+        if cache_dir is None
+        else os.fspath(Path(cache_dir).expanduser().absolute()),
     )
     prepared = Path(builder.data_dir)
     if not prepared.exists():
@@ -210,8 +215,7 @@ def _check_folder(
             "splits={} must name at least one split, such as "
             f"{dict(COCO_2017_SPLITS)}"
         )
-    root = Path(directory).expanduser().resolve()
-    _check_directory("directory", root)
+    root = existing_directory("directory", directory)
     for name, split in splits.items():
         expected = f"split {name!r} expects it (argument splits={dict(splits)})"
         if not (root / split.images).is_dir():
@@ -225,15 +229,6 @@ def _check_folder(
                 f"{split.annotations!r}; {expected}"
             )
     return root
-
-
-def _check_directory(argument: str, path: Path) -> None:
-    if not path.exists():
-        raise FileNotFoundError(f"{argument}={os.fspath(path)!r} does not exist")
-    if not path.is_dir():
-        raise ValueError(
-            f"{argument}={os.fspath(path)!r} must be a directory; it is a file"
-        )
 
 
 def _difference(one: Annotations, other: Annotations) -> list[tuple[int, str]]:

@@ -21,40 +21,31 @@ _REQUIRED_OBJECT = {
 }
 
 
-def find_prepared(directory: str | os.PathLike[str]) -> Path | None:
-    """Returns the prepared data set in `directory`, or None for COCO's own layout.
+def find_prepared(root: Path) -> Path:
+    """Returns the prepared data set in `root` or up to two levels below it.
 
     Args:
-        directory: the data set's folder (it holds dataset_info.json and
-            features.json), or one up to two levels above it.
+        root: an existing folder; a data set's holds dataset_info.json and
+            features.json.
 
     Raises:
-        FileNotFoundError: `directory` doesn't exist.
-        ValueError: it is a file, holds several prepared data sets, or holds neither
-            one nor an "annotations" folder.
+        ValueError: `root` holds no prepared data set, or several.
     """
-    root = Path(directory).expanduser()
-    shown = f"directory={os.fspath(directory)!r}"
-    if not root.exists():
-        raise FileNotFoundError(f"{shown} does not exist")
-    if not root.is_dir():
-        raise ValueError(f"{shown} must be a directory; it is a file")
     for pattern in ("", "*/", "*/*/"):
         found = sorted(path.parent for path in root.glob(pattern + "dataset_info.json"))
         found = [path for path in found if (path / "features.json").exists()]
         if len(found) > 1:
             raise ValueError(
-                f"{shown} must hold one prepared data set; choose one of "
-                f"{[os.fspath(path) for path in found]}"
+                f"directory={os.fspath(root)!r} must hold one prepared data set; "
+                f"choose one of {[os.fspath(path) for path in found]}"
             )
         if found:
             return found[0]
-    if (root / "annotations").is_dir():
-        return None
     raise ValueError(
-        f"{shown} must be a data set that TFDS has prepared (dataset_info.json and "
-        "features.json in it) or a folder in COCO's layout (annotations/ in it); it "
-        f"holds {sorted(path.name for path in root.iterdir())[:10]}"
+        f"directory={os.fspath(root)!r} must be a data set that TFDS has prepared "
+        "(dataset_info.json and features.json in it) or a folder in COCO's layout "
+        "(train2017/, val2017/ and annotations/ in it, or what the argument splits "
+        f"names); it holds {sorted(path.name for path in root.iterdir())[:10]}"
     )
 
 

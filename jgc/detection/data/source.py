@@ -18,6 +18,7 @@ from jgc.detection.data.coco_folder import (
     prepare_coco_folder,
 )
 from jgc.detection.data.images import decode_image
+from jgc.detection.data.paths import existing_directory
 from jgc.detection.data.pool import default_threads, map_in_order
 from jgc.detection.data.prepared import check_readable, find_prepared
 from jgc.detection.data.report import SplitReport
@@ -189,11 +190,13 @@ def open_source(
         ValueError: `directory` is neither layout, isn't stored for random access or
             lacks a feature; there is no such split; an annotation file is malformed.
     """
-    prepared = find_prepared(directory)
-    if prepared is None:
+    root = existing_directory("directory", directory)
+    if _in_coco_layout(root, splits):
         if split not in splits:
             raise ValueError(f"split={split!r} must be one of {sorted(splits)}")
-        prepared = prepare_coco_folder(directory, cache_dir=cache_dir, splits=splits)
+        prepared = prepare_coco_folder(root, cache_dir=cache_dir, splits=splits)
+    else:
+        prepared = find_prepared(root)
     builder = tfds.builder_from_directory(os.fspath(prepared))
     check_readable(builder, prepared)
     if split not in builder.info.splits:
@@ -202,8 +205,8 @@ def open_source(
             f"{prepared} holds"
         )
     metadata = _metadata(prepared)
-    label = builder.info.features["objects"]["label"]
-    categories = categories_from_names(label.names, num_classes=label.num_classes)
+    names = builder.info.features["objects"]["label"].names
+    categories = categories_from_names(names)
     if "category_ids" in metadata:
         categories = categories._replace(ids=tuple(metadata["category_ids"]))
     report = metadata.get("reports", {}).get(split)
@@ -217,6 +220,11 @@ def open_source(
         ),
         ordered=metadata.get("ordered_by_image_id", False),
     )
+
+
+def _in_coco_layout(root: Path, splits: Mapping[str, CocoSplit]) -> bool:
+    """Returns whether any part of the layout is there; the rest may be missing."""
+    return any((root / part).exists() for split in splits.values() for part in split)
 
 
 def _metadata(prepared: Path) -> dict[str, Any]:
