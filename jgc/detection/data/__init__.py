@@ -8,11 +8,8 @@ partitions that gradient coding assigns to workers.
 from jgc.detection.data import _requirements as _requirements  # before all others
 from jgc.detection.data.arrays import LoadedSplit, load_split
 from jgc.detection.data.categories import COCO_2017, Categories
-from jgc.detection.data.coco_folder import (
-    COCO_2017_SPLITS,
-    CocoSplit,
-    prepare_coco_folder,
-)
+from jgc.detection.data.coco_folder import prepare_coco_folder
+from jgc.detection.data.coco_layout import COCO_2017_SPLITS, CocoSplit
 from jgc.detection.data.partition import assign_partitions
 from jgc.detection.data.report import REASONS, SplitReport
 from jgc.detection.data.shapes import SHAPE_CATEGORIES, generate_shapes

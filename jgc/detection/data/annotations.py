@@ -86,6 +86,12 @@ def read_annotations(path: Path) -> Annotations:
         raise ValueError(f"annotation file {path} lists no 'images'")
     if not categories:
         raise ValueError(f"annotation file {path} lists no 'categories'")
+    for number, row in enumerate(categories):
+        row["name"] = " ".join(row["name"].split())  # TFDS saves one name a line
+        if not row["name"]:
+            raise ValueError(
+                f"categories[{number}]['name'] in {path} must not be empty"
+            )
     read.check_unique("images", "id")
     read.check_unique("categories", "id")
     read.check_unique("categories", "name")

@@ -1,7 +1,6 @@
 """A TFDS builder for a folder in COCO's own layout, with coco/2017's features."""
 
 import contextlib
-import hashlib
 import io
 import logging as std_logging
 import os
@@ -9,37 +8,25 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
 from jgc.detection.data.annotations import Annotations, read_annotations
-from jgc.detection.data.examples import ExampleMaker
+from jgc.detection.data.coco_layout import (
+    COCO_2017_SPLITS,
+    CocoSplit,
+    check_layout,
+    fingerprint,
+)
+from jgc.detection.data.example_maker import ExampleMaker
 from jgc.detection.data.paths import existing_directory
 from jgc.detection.data.pool import default_threads, map_in_order
 from jgc.detection.data.report import SplitReport
 
 _LOG = std_logging.getLogger(__name__)
-
-
-class CocoSplit(NamedTuple):
-    """Where one split lies, relative to the COCO folder.
-
-    Attributes:
-        images: folder of the image files.
-        annotations: annotation file in COCO's instances format.
-    """
-
-    images: str
-    annotations: str
-
-
-COCO_2017_SPLITS: Mapping[str, CocoSplit] = {
-    "train": CocoSplit("train2017", "annotations/instances_train2017.json"),
-    "validation": CocoSplit("val2017", "annotations/instances_val2017.json"),
-}
 
 
 def prepare_coco_folder(
@@ -75,16 +62,17 @@ def prepare_coco_folder(
     """
     if num_threads is not None and num_threads < 1:
         raise ValueError(f"num_threads={num_threads} must be at least 1")
-    root = _check_folder(directory, splits)
-    if cache_dir is not None and Path(cache_dir).expanduser().exists():
-        existing_directory("cache_dir", cache_dir)
+    root = check_layout(directory, splits)
+    data_dir = None
+    if cache_dir is not None:
+        data_dir = os.fspath(Path(cache_dir).expanduser().absolute())
+        if Path(data_dir).exists():
+            existing_directory("cache_dir", data_dir)
     builder = CocoFolder(
         directory=root,
         splits=splits,
         num_threads=default_threads() if num_threads is None else num_threads,
-        data_dir=None
-        if cache_dir is None
-        else os.fspath(Path(cache_dir).expanduser().absolute()),
+        data_dir=data_dir,
     )
     prepared = Path(builder.data_dir)
     if not prepared.exists():
@@ -95,6 +83,10 @@ def prepare_coco_folder(
             if not (prepared / "dataset_info.json").exists():
                 raise
             _LOG.info("another process has prepared %s meanwhile", prepared)
+        else:
+            for split, report in builder.reports.items():
+                for warning in report.warnings():
+                    _LOG.warning("%s of %s: %s", split, root, warning)
     return prepared
 
 
@@ -119,11 +111,12 @@ class CocoFolder(  # type: ignore[call-arg]  # TFDS is untyped, its keywords too
         self._directory = directory
         self._splits = splits
         self._num_threads = num_threads
+        self.reports: dict[str, SplitReport] = {}  # of the splits prepared here
         name = re.sub(r"[^A-Za-z0-9-]+", "-", directory.name)
-        fingerprint = _fingerprint(directory, splits)
         with _quiet_tfds():  # it warns that the config is not one of its own
             config = tfds.core.BuilderConfig(
-                name=f"{name}-{fingerprint}", description=f"COCO folder {directory}"
+                name=f"{name}-{fingerprint(directory, splits)}",
+                description=f"COCO folder {directory}",
             )
             super().__init__(data_dir=data_dir, config=config)
 
@@ -182,8 +175,7 @@ class CocoFolder(  # type: ignore[call-arg]  # TFDS is untyped, its keywords too
                 f"split {split!r} of {self._directory} has no usable image: "
                 + "; ".join(report.warnings())
             )
-        for warning in report.warnings():
-            _LOG.warning("%s of %s: %s", split, self._directory, warning)
+        self.reports[split] = report
         self.info.metadata["reports"][split] = report.to_json()
 
 
@@ -207,47 +199,12 @@ def coco_features() -> tfds.features.FeaturesDict:
     )
 
 
-def _check_folder(
-    directory: str | os.PathLike[str], splits: Mapping[str, CocoSplit]
-) -> Path:
-    if not splits:
-        raise ValueError(
-            "splits={} must name at least one split, such as "
-            f"{dict(COCO_2017_SPLITS)}"
-        )
-    root = existing_directory("directory", directory)
-    for name, split in splits.items():
-        expected = f"split {name!r} expects it (argument splits={dict(splits)})"
-        if not (root / split.images).is_dir():
-            raise FileNotFoundError(
-                f"directory={os.fspath(directory)!r} has no image folder "
-                f"{split.images!r}; {expected}"
-            )
-        if not (root / split.annotations).is_file():
-            raise FileNotFoundError(
-                f"directory={os.fspath(directory)!r} has no annotation file "
-                f"{split.annotations!r}; {expected}"
-            )
-    return root
-
-
 def _difference(one: Annotations, other: Annotations) -> list[tuple[int, str]]:
     pairs = [
         set(zip(read.categories.ids, read.categories.names, strict=True))
         for read in (one, other)
     ]
     return sorted(pairs[0] ^ pairs[1])
-
-
-def _fingerprint(directory: Path, splits: Mapping[str, CocoSplit]) -> str:
-    digest = hashlib.sha256(os.fsencode(directory))
-    for name, split in sorted(splits.items()):
-        digest.update(repr((name, split)).encode())
-        with (directory / split.annotations).open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-        for path in sorted((directory / split.images).rglob("*")):
-            digest.update(os.fsencode(path) + b"\0%d" % path.stat().st_size)
-    return digest.hexdigest()[:16]
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from jaxtyping import Bool
 from PIL import Image
 
 from jgc.detection.data.categories import Categories
-from jgc.detection.data.coco_folder import COCO_2017_SPLITS
+from jgc.detection.data.coco_layout import COCO_2017_SPLITS
 from jgc.detection.data.shape_drawing import CLASS_NAMES, Drawn, draw_picture
 
 SHAPE_CATEGORIES = Categories(names=CLASS_NAMES, ids=(1, 2, 4, 7, 8, 11))

@@ -12,11 +12,8 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Float32, Int64
 
 from jgc.detection.data.categories import Categories, categories_from_names
-from jgc.detection.data.coco_folder import (
-    COCO_2017_SPLITS,
-    CocoSplit,
-    prepare_coco_folder,
-)
+from jgc.detection.data.coco_folder import prepare_coco_folder
+from jgc.detection.data.coco_layout import COCO_2017_SPLITS, CocoSplit, in_coco_layout
 from jgc.detection.data.images import decode_image
 from jgc.detection.data.paths import existing_directory
 from jgc.detection.data.pool import default_threads, map_in_order
@@ -191,7 +188,7 @@ def open_source(
             lacks a feature; there is no such split; an annotation file is malformed.
     """
     root = existing_directory("directory", directory)
-    if _in_coco_layout(root, splits):
+    if in_coco_layout(root, splits):
         if split not in splits:
             raise ValueError(f"split={split!r} must be one of {sorted(splits)}")
         prepared = prepare_coco_folder(root, cache_dir=cache_dir, splits=splits)
@@ -220,11 +217,6 @@ def open_source(
         ),
         ordered=metadata.get("ordered_by_image_id", False),
     )
-
-
-def _in_coco_layout(root: Path, splits: Mapping[str, CocoSplit]) -> bool:
-    """Returns whether any part of the layout is there; the rest may be missing."""
-    return any((root / part).exists() for split in splits.values() for part in split)
 
 
 def _metadata(prepared: Path) -> dict[str, Any]:

@@ -206,6 +206,15 @@ def test_what_cannot_be_used_is_skipped_counted_and_warned_of(tmp_path, caplog):
     assert open_source(source.directory, split="train").report == source.report
 
 
+def test_category_names_may_have_blanks_around_them(tmp_path):
+    rows = [{"id": 4, "name": " fire  hydrant\n"}, {"id": 7, "name": "été"}]
+    box = annotation_row(1, 1, [2, 3, 10, 5], category_id=7)
+    folder = write_folder(tmp_path / "coco", [image_row(1)], [box], categories=rows)
+    source = open_train(folder, tmp_path)
+    assert source.class_names == ("fire hydrant", "été")
+    assert source[0]["objects"]["label"].tolist() == [1]
+
+
 def test_missing_area_and_iscrowd_are_filled_in(tmp_path):
     row = annotation_row(1, 1, [2, 3, 10, 5])
     del row["area"], row["iscrowd"]
@@ -241,7 +250,8 @@ def with_first(table, **fields):
         (with_first("images", width=0), "images[0]['width']"),
         (with_first("images", height=None), "images[0]['height']"),
         (with_first("annotations", category_id=None), "annotations[0]['category_id']"),
-        (with_first("categories", name="bicycle"), "distinct 'name'"),
+        (with_first("categories", name=" bicycle"), "distinct 'name'"),
+        (with_first("categories", name=" "), "categories[0]['name']"),
         (with_first("categories", id=2), "distinct 'id'"),
         (with_first("categories", name="ship"), "must list the same categories"),
     ],
