@@ -1,18 +1,14 @@
 """A TFDS builder for a folder in COCO's own layout, with coco/2017's features."""
 
-import contextlib
-import io
-import logging as std_logging
+import logging
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
 from jgc.detection.data.annotations import Annotations, read_annotations
 from jgc.detection.data.coco_layout import (
@@ -24,9 +20,10 @@ from jgc.detection.data.coco_layout import (
 from jgc.detection.data.example_maker import ExampleMaker
 from jgc.detection.data.paths import existing_directory
 from jgc.detection.data.pool import default_threads, map_in_order
+from jgc.detection.data.quiet import quiet_tfds
 from jgc.detection.data.report import SplitReport
 
-_LOG = std_logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 def prepare_coco_folder(
@@ -77,7 +74,7 @@ def prepare_coco_folder(
     prepared = Path(builder.data_dir)
     if not prepared.exists():
         try:
-            with _quiet_tfds():
+            with quiet_tfds():
                 builder.download_and_prepare(file_format="array_record")
         except OSError:
             if not (prepared / "dataset_info.json").exists():
@@ -113,7 +110,7 @@ class CocoFolder(  # type: ignore[call-arg]  # TFDS is untyped, its keywords too
         self._num_threads = num_threads
         self.reports: dict[str, SplitReport] = {}  # of the splits prepared here
         name = re.sub(r"[^A-Za-z0-9-]+", "-", directory.name)
-        with _quiet_tfds():  # it warns that the config is not one of its own
+        with quiet_tfds():  # it warns that the config is not one of its own
             config = tfds.core.BuilderConfig(
                 name=f"{name}-{fingerprint(directory, splits)}",
                 description=f"COCO folder {directory}",
@@ -205,17 +202,3 @@ def _difference(one: Annotations, other: Annotations) -> list[tuple[int, str]]:
         for read in (one, other)
     ]
     return sorted(pairs[0] ^ pairs[1])
-
-
-@contextlib.contextmanager
-def _quiet_tfds() -> Iterator[None]:
-    """Keeps TFDS's prints and remarks, and its bars where nobody watches, away."""
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(verbosity)

@@ -18,6 +18,7 @@ from jgc.detection.data.images import decode_image
 from jgc.detection.data.paths import existing_directory
 from jgc.detection.data.pool import default_threads, map_in_order
 from jgc.detection.data.prepared import check_readable, find_prepared
+from jgc.detection.data.quiet import quiet_tfds
 from jgc.detection.data.report import SplitReport
 
 
@@ -194,7 +195,8 @@ def open_source(
         prepared = prepare_coco_folder(root, cache_dir=cache_dir, splits=splits)
     else:
         prepared = find_prepared(root)
-    builder = tfds.builder_from_directory(os.fspath(prepared))
+    with quiet_tfds():
+        builder = tfds.builder_from_directory(os.fspath(prepared))
     check_readable(builder, prepared)
     if split not in builder.info.splits:
         raise ValueError(
