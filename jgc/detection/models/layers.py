@@ -65,12 +65,18 @@ def shifted_depthwise(
     x: Float[Array, "N H W C"], kernel: Float[Array, "k k C"], *, stride: int
 ) -> Float[Array, "N h w C"]:
     """Depthwise convolution as a sum of shifted inputs times weights."""
-    size = kernel.shape[0]
-    shifts = _shifts(x, size, stride)
-    taps = kernel.reshape(size * size, -1)
+    unused = _unused_taps(x, kernel)
+    kernel = kernel[unused : len(kernel) - unused, unused : len(kernel) - unused]
+    shifts = _shifts(x, len(kernel), stride)
+    taps = kernel.reshape(len(shifts), -1)
     return functools.reduce(
         jnp.add, (shift * tap for shift, tap in zip(shifts, taps, strict=True))
     )
+
+
+def _unused_taps(x: Float[Array, "N H W C"], kernel: Float[Array, "k k C"]) -> int:
+    """How many outer rings of taps reach only padding, the map being so small."""
+    return max(0, len(kernel) // 2 - (max(x.shape[1:3]) - 1))
 
 
 def _shifts(
@@ -124,7 +130,6 @@ def _shifted_backward(
     *,
     stride: int,
 ) -> tuple[Float[Array, "N H W C"], Float[Array, "k k C"]]:
-    size = kernel.shape[0]
     zero = jnp.zeros((), cotangent.dtype)
     # The input's cotangent is the flipped filter over the output's cotangent, put
     # back at the input's resolution: a strided output leaves zeros in between.
@@ -135,6 +140,8 @@ def _shifted_backward(
     # All the filter's taps in one reduction with many operands: as size² separate
     # ones they take twice the time and four times the compilation. An example at a
     # time first, which keeps the float32 sums short.
+    unused = _unused_taps(x, kernel)
+    size = len(kernel) - 2 * unused
     products = [
         (shift * cotangent).astype(jnp.float32) for shift in _shifts(x, size, stride)
     ]
@@ -144,7 +151,8 @@ def _shifted_backward(
         lambda left, right: [a + b for a, b in zip(left, right, strict=True)],
         (1, 2),
     )
-    kernel_cotangent = jnp.stack(sums).sum(1).reshape(kernel.shape)
+    used = jnp.stack(sums).sum(1).reshape(size, size, -1)
+    kernel_cotangent = jnp.pad(used, ((unused, unused), (unused, unused), (0, 0)))
     return x_cotangent, kernel_cotangent.astype(kernel.dtype)
 
 
