@@ -1,5 +1,6 @@
 """Anchors: boxes of a few shapes, centred on every pixel of every feature map."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def ssd_shapes(
             "makes a wide and a tall box, and squares are always there"
         )
     levels = []
-    for scale, following in zip(scales[:-1], scales[1:], strict=True):
+    for scale, following in itertools.pairwise(scales):
         between = math.sqrt(scale * following)
         shapes = [(scale, scale), (between, between)]
         for ratio in aspect_ratios:

@@ -1,24 +1,24 @@
 """A detector as pure functions of its parameters: initialise, loss, detect."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt8
+from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from jgc.detection.anchors import AnchorGrid, linear_scales, ssd_shapes
+from jgc.detection._checks import check
+from jgc.detection.anchors import AnchorGrid
 from jgc.detection.losses import Losses, detection_losses
 from jgc.detection.matching import match
-from jgc.detection.models.ssdlite import STRIDES, Predictions, SSDLite, map_sizes
 from jgc.detection.nms import select_detections
-from jgc.detection.types import Detections, Examples
+from jgc.detection.types import Detections, Examples, Predictions
 
-Params = PyTree[Float[Array, "..."]]
+Params = dict[str, Any]
+"""A nested dict of float32 arrays, as flax makes them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +59,17 @@ class Detector:
     box_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check("num_classes", self.num_classes, self.num_classes >= 1, "at least 1")
-        _check(
+        check("num_classes", self.num_classes, self.num_classes >= 1, "at least 1")
+        check(
             "positive_iou and negative_iou",
             (self.positive_iou, self.negative_iou),
             0 < self.negative_iou <= self.positive_iou <= 1,
             "0 < negative_iou <= positive_iou <= 1",
         )
-        _check("alpha", self.alpha, 0 <= self.alpha <= 1, "in [0, 1]")
-        _check("gamma", self.gamma, self.gamma >= 0, "at least 0")
-        _check("beta", self.beta, self.beta > 0, "above 0")
-        _check("box_weight", self.box_weight, self.box_weight >= 0, "at least 0")
+        check("alpha", self.alpha, 0 <= self.alpha <= 1, "in [0, 1]")
+        check("gamma", self.gamma, self.gamma >= 0, "at least 0")
+        check("beta", self.beta, self.beta > 0, "above 0")
+        check("box_weight", self.box_weight, self.box_weight >= 0, "at least 0")
 
     @cached_property
     def anchor_boxes(self) -> Float[np.ndarray, "A 4"]:
@@ -86,7 +86,7 @@ class Detector:
         self._check_images(images)
         scaled = images.astype(jnp.float32) / 255
         scaled = (scaled - jnp.asarray(self.mean)) / jnp.asarray(self.std)
-        return self.network.apply({"params": params}, scaled)
+        return cast(Predictions, self.network.apply({"params": params}, scaled))
 
     def losses(self, params: Params, examples: Examples) -> Losses:
         """Class and box loss of each image, shape (N,) each."""
@@ -144,10 +144,15 @@ class Detector:
         Raises:
             ValueError: an option is out of its range.
         """
-        _check("max_detections", max_detections, max_detections >= 1, "at least 1")
-        _check("score_threshold", score_threshold, 0 <= score_threshold < 1, "[0, 1)")
-        _check("nms_iou", nms_iou, 0 <= nms_iou <= 1, "in [0, 1]")
-        _check(
+        check("max_detections", max_detections, max_detections >= 1, "at least 1")
+        check(
+            "score_threshold",
+            score_threshold,
+            0 <= score_threshold < 1,
+            "in [0, 1)",
+        )
+        check("nms_iou", nms_iou, 0 <= nms_iou <= 1, "in [0, 1]")
+        check(
             "candidates",
             candidates,
             candidates >= max_detections,
@@ -180,104 +185,6 @@ class Detector:
             raise ValueError(f"images has dtype {images.dtype}; give uint8, 0 to 255")
 
 
-def ssdlite(
-    *,
-    num_classes: int,
-    image_size: int = 320,
-    width: float = 1.0,
-    reduced_tail: bool = True,
-    strides: Sequence[int] | None = None,
-    scales: Sequence[float] | None = None,
-    min_scale: float = 0.2,
-    max_scale: float = 0.95,
-    aspect_ratios: Sequence[float] = (2.0, 3.0),
-    residual_scale: float = 1.0,
-    dtype: Any = jnp.float32,
-    **options: Any,
-) -> Detector:
-    """SSDLite on MobileNetV3-Large, as large or small as wanted.
-
-    The defaults are torchvision's `ssdlite320_mobilenet_v3_large` but for its
-    background class: with `num_classes=91` they have its 3,440,060 parameters.
-
-    Args:
-        num_classes: C; no background class among them.
-        image_size: S, at least 32.
-        width: multiplier of every layer's channels, in (0, 4].
-        reduced_tail: halve the backbone's last stage, as without pre-training.
-        strides: which maps to predict from, increasing powers of two from 4 to 512;
-            8 (and 4) help small objects and small images. Default: 16 and up. Those
-            beyond the first map of a single pixel are dropped.
-        scales: of the anchors, relative to the image, one for each stride that is
-            left and one more. Default: evenly from `min_scale` to `max_scale`, then 1.
-        min_scale: of the finest map's anchors.
-        max_scale: of the coarsest map's anchors.
-        aspect_ratios: longer over shorter side; each adds a wide and a tall anchor to
-            the two squares on every pixel.
-        residual_scale: initial scale of residual branches, in [0, 1].
-        dtype: of the network's computation, such as `jnp.bfloat16`; parameters,
-            statistics, predictions and losses are float32.
-        **options: the other fields of `Detector`.
-
-    Raises:
-        ValueError: an option is out of its range.
-    """
-    _check("image_size", image_size, image_size >= 32, "at least 32")
-    _check("width", width, 0 < width <= 4, "in (0, 4]")
-    _check(
-        "residual_scale", residual_scale, 0 <= residual_scale <= 1, "in [0, 1]"
-    )
-    strides = STRIDES[2:] if strides is None else tuple(strides)
-    _check(
-        "strides",
-        strides,
-        bool(strides) and set(strides) <= set(STRIDES) and _increasing(strides),
-        f"increasing, from {STRIDES}",
-    )
-    # One map of a single pixel is enough: beyond it there is nothing to halve.
-    strides = tuple(s for i, s in enumerate(strides) if i == 0 or s < 2 * image_size)
-    strides = tuple(
-        s for i, s in enumerate(strides) if i == 0 or strides[i - 1] < image_size
-    )
-    if scales is None:
-        scales = linear_scales(len(strides), min_scale=min_scale, max_scale=max_scale)
-    _check(
-        "scales",
-        tuple(scales),
-        len(scales) == len(strides) + 1,
-        f"one for each of the strides {strides}, and one more",
-    )
-    anchors = AnchorGrid(
-        maps=map_sizes(image_size, strides),
-        shapes=ssd_shapes(scales, aspect_ratios=aspect_ratios),
-    )
-    network = SSDLite(
-        num_classes=num_classes,
-        anchors=anchors.per_pixel,
-        strides=strides,
-        width=width,
-        reduced_tail=reduced_tail,
-        residual_scale=residual_scale,
-        dtype=dtype,
-    )
-    return Detector(
-        network=network,
-        anchors=anchors,
-        num_classes=num_classes,
-        image_size=image_size,
-        **options,
-    )
-
-
 def count_parameters(params: Params) -> int:
     """How many numbers a parameter tree holds."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def _increasing(values: Sequence[int]) -> bool:
-    return all(a < b for a, b in zip(values, values[1:], strict=False))
-
-
-def _check(name: str, value: object, holds: bool, accepted: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} is {value}; accepted: {accepted}")

@@ -83,8 +83,7 @@ def coco_results(
     unknown = [i for i in image_ids if i not in sizes]
     if unknown:
         raise ValueError(
-            f"image_ids has {unknown[:5]}, not among ground_truth's "
-            f"{len(sizes)} images"
+            f"image_ids has {unknown[:5]}, not among ground_truth's {len(sizes)} images"
         )
     if valid.any() and labels[valid].max() >= len(category_ids):
         raise ValueError(
@@ -167,7 +166,7 @@ def evaluate(
     summary = io.StringIO()
     with contextlib.redirect_stdout(summary):
         run.summarize()
-    return CocoScores(*(float(s) for s in run.stats), summary=summary.getvalue())
+    return CocoScores._make([*run.stats.tolist(), summary.getvalue()])
 
 
 def _index(

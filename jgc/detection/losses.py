@@ -112,9 +112,7 @@ def detection_losses(
     """
     count = jnp.maximum(matches.positive.sum(), 1)
     classes = jnp.arange(logits.shape[-1])
-    learned = matches.positive[:, None] & (
-        labels[matches.object][:, None] == classes
-    )
+    learned = matches.positive[:, None] & (labels[matches.object][:, None] == classes)
     focal = sigmoid_focal_loss(logits, learned, alpha=alpha, gamma=gamma)
     classification = jnp.where(matches.ignored[:, None], 0.0, focal).sum() / count
 

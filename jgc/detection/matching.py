@@ -68,7 +68,7 @@ def match(
 
 def _own_anchors(overlap: Float[Array, "A M"]) -> Int[Array, " A"]:
     """The object that each anchor is reserved for, −1 for none: at most one each."""
-    count, objects = overlap.shape
+    count = len(overlap)
     order = jnp.argsort(-overlap.max(axis=0))
 
     def reserve(owner: Int[Array, " A"], slot: Array) -> tuple[Int[Array, " A"], None]:
@@ -80,5 +80,3 @@ def _own_anchors(overlap: Float[Array, "A M"]) -> Int[Array, " A"]:
 
     owner, _ = lax.scan(reserve, jnp.full(count, -1, jnp.int32), order)
     return owner
-
-

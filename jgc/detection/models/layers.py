@@ -159,6 +159,37 @@ def _shifted_backward(
 depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
 
 
+@jax.custom_vjp
+def pointwise(
+    x: Float[Array, "N H W C"], kernel: Float[Array, "C D"]
+) -> Float[Array, "N H W D"]:
+    """Convolve by a 1x1 filter: a matrix product over channels.
+
+    Reverse-mode differentiable. XLA runs it 1.7 times faster than the convolution on
+    a CPU.
+    """
+    return x @ kernel
+
+
+def _pointwise_forward(
+    x: Float[Array, "N H W C"], kernel: Float[Array, "C D"]
+) -> tuple[Float[Array, "N H W D"], tuple[Array, Array]]:
+    return x @ kernel, (x, kernel)
+
+
+def _pointwise_backward(
+    residuals: tuple[Array, Array], cotangent: Float[Array, "N H W D"]
+) -> tuple[Float[Array, "N H W C"], Float[Array, "C D"]]:
+    x, kernel = residuals
+    # JAX's own rule puts the cotangent first, and XLA then transposes it on a CPU,
+    # along with all that made it; x, first here, is the cheaper one to transpose.
+    kernel_cotangent = jnp.tensordot(x, cotangent, axes=((0, 1, 2), (0, 1, 2)))
+    return cotangent @ kernel.T, kernel_cotangent
+
+
+pointwise.defvjp(_pointwise_forward, _pointwise_backward)
+
+
 def num_groups(channels: int, *, group_size: int = 16, max_groups: int = 32) -> int:
     """The most groups that divide `channels`, of `group_size` channels or more.
 
@@ -240,6 +271,26 @@ class DepthwiseConv(nn.Module):
         )
 
 
+class Pointwise(nn.Module):
+    """`pointwise` with a kernel and, if asked, a bias of its own."""
+
+    features: int
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N H W features"]:
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        y = pointwise(x.astype(self.dtype), kernel.astype(self.dtype))
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,))
+            y += bias.astype(self.dtype)
+        return y
+
+
 class ConvNorm(nn.Module):
     """A convolution without bias, group normalisation, then an activation.
 
@@ -261,18 +312,12 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N h w features"]:
-        init = nn.initializers.he_normal()
         if self.features is None:
             x = DepthwiseConv(self.size, self.stride, self.dtype, name="conv")(x)
         elif self.size == 1 and self.stride == 1:
-            # The same as a 1x1 convolution, which XLA runs 1.7 times slower on a CPU.
-            x = nn.Dense(
-                self.features,
-                use_bias=False,
-                kernel_init=init,
-                dtype=self.dtype,
-                name="conv",
-            )(x)
+            x = Pointwise(self.features, use_bias=False, dtype=self.dtype, name="conv")(
+                x
+            )
         else:
             x = nn.Conv(
                 self.features,
@@ -280,7 +325,7 @@ class ConvNorm(nn.Module):
                 self.stride,
                 padding=self.size // 2,
                 use_bias=False,
-                kernel_init=init,
+                kernel_init=nn.initializers.he_normal(),
                 dtype=self.dtype,
                 name="conv",
             )(x)

@@ -8,32 +8,20 @@ given the same outputs.
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jgc.detection.models.layers import ConvNorm, round_channels
+from jgc.detection.models.layers import ConvNorm, Pointwise, round_channels
 from jgc.detection.models.mobilenetv3 import MobileNetV3Features
+from jgc.detection.types import Predictions
 
 BACKBONE_STRIDE = 32
 EXTRA_CHANNELS = (512, 256, 256, 128)
 STRIDES = (4, 8, 16, 32, 64, 128, 256, 512)
 _PRIOR = 0.01
-
-
-class Predictions(NamedTuple):
-    """What a detector's network says about each anchor of each image.
-
-    Attributes:
-        logits: one per class; no background class.
-        offsets: from the anchor to the object's box, as `jgc.detection.boxes.encode`
-            gives them.
-    """
-
-    logits: Float[Array, "N A C"]
-    offsets: Float[Array, "N A 4"]
 
 
 def map_sizes(image_size: int, strides: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -51,9 +39,9 @@ class ExtraBlock(nn.Module):
     def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N h w channels"]:
         middle = self.channels // 2
         x = ConvNorm(middle, activation=nn.relu6, dtype=self.dtype, name="reduce")(x)
-        x = ConvNorm(
-            None, 3, 2, activation=nn.relu6, dtype=self.dtype, name="filter"
-        )(x)
+        x = ConvNorm(None, 3, 2, activation=nn.relu6, dtype=self.dtype, name="filter")(
+            x
+        )
         return ConvNorm(
             self.channels, activation=nn.relu6, dtype=self.dtype, name="expand"
         )(x)
@@ -77,7 +65,7 @@ class Head(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N A outputs"]:
         x = ConvNorm(None, 3, activation=nn.relu6, dtype=self.dtype, name="filter")(x)
-        x = nn.Dense(
+        x = Pointwise(
             self.anchors * self.outputs,
             kernel_init=nn.initializers.normal(0.01),
             bias_init=nn.initializers.constant(self.bias),
@@ -142,7 +130,5 @@ class SSDLite(nn.Module):
                     features
                 )
             )
-            offsets.append(
-                Head(anchors, 4, dtype=self.dtype, name=f"box{s}")(features)
-            )
+            offsets.append(Head(anchors, 4, dtype=self.dtype, name=f"box{s}")(features))
         return Predictions(jnp.concatenate(logits, 1), jnp.concatenate(offsets, 1))
