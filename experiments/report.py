@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
+from experiments import launch
 from experiments.runs import METRICS, RESULT, Run, list_runs, run_directory
 from jgc.training.files import write_atomically
 from jgc.training.metrics import read_metrics
@@ -149,13 +150,16 @@ def _draw_loss(axis: Any, group: Group, load: float, color: str) -> None:
     axis.fill_between(work, mean - spread, mean + spread, color=color, alpha=0.15)
 
 
-def main(arguments: list[str]) -> None:
-    del arguments
+def main() -> None:
+    """Redraws the report of a working directory."""
     workdir = Path(flags.FLAGS.workdir)
-    config = ConfigDict(json.loads((workdir / "config.json").read_text()))
+    path = workdir / "config.json"
+    if not path.exists():
+        raise launch.InputError(f"--workdir={workdir} has no {path.name}")
+    config = ConfigDict(json.loads(path.read_text()))
     write_report(list_runs(config), workdir)
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "of a finished experiment", required=True)
-    app.run(main)
+    launch.run(main)

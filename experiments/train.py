@@ -13,16 +13,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
-from absl import logging as absl_logging
+from absl import flags
 from ml_collections import config_flags
 
-from experiments import report, settings
-from experiments.detection import load_detection_task
+from experiments import launch, report, settings
+from experiments.detection import DetectionTask, load_detection_task
 from experiments.detection_picture import draw_comparison
 from experiments.optimizers import OPTIMIZERS
 from experiments.progress import Progress
-from experiments.runs import RESULT, design, list_runs, run_directory, train
+from experiments.runs import RESULT, Run, Task, design, list_runs, run_directory, train
 from jgc.training import make_step
 from jgc.training.files import write_atomically
 
@@ -32,20 +31,14 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "where results go", required=Tru
 flags.mark_flag_as_required("config")
 
 
-def run_experiment(config: Any, workdir: Path) -> None:
-    """Runs what `config` lists and has not finished in `workdir`, then reports.
+def main() -> None:
+    """Runs what the config lists and has not finished in the working directory."""
+    config, workdir = _CONFIG.value, Path(_WORKDIR.value)
+    try:
+        runs, detection, task = prepare(config, workdir)
+    except (ValueError, OSError) as error:
+        raise launch.InputError(error) from error
 
-    Raises:
-        ValueError: a setting is not accepted, or `workdir` holds another experiment.
-    """
-    settings.check(config)
-    runs = list_runs(config)
-    for run in runs:
-        design(run, config)  # infeasible plans fail here, before any work
-    _claim(workdir, config)
-
-    detection = load_detection_task(config, default_cache=workdir / "data")
-    task = detection.task(num_partitions=config.num_partitions)
     optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
     step = make_step(
         detection.detector.loss, optimizer, chunk_size=config.chunk_size or None
@@ -64,25 +57,45 @@ def run_experiment(config: Any, workdir: Path) -> None:
         print(f"  {path.name}")
 
 
-def _claim(workdir: Path, config: Any) -> None:
-    """Makes `workdir` this experiment's, or checks that it is."""
+def prepare(config: Any, workdir: Path) -> tuple[list[Run], DetectionTask, Task]:
+    """Everything that wrong input can stop, so that it stops before training.
+
+    Raises:
+        ValueError: a setting is not accepted, a plan is infeasible, the data is
+            malformed, or `workdir` holds another experiment.
+        OSError: the data or `workdir` cannot be read or made.
+    """
+    settings.check(config)
+    _check_same_experiment(config, workdir)
+    runs = list_runs(config)
+    for run in runs:
+        design(run, config)
+    detection = load_detection_task(config, default_cache=workdir / "data")
+    task = detection.task(num_partitions=config.num_partitions)
+    write_atomically(workdir / "config.json", _as_json(config))
+    return runs, detection, task
+
+
+def _check_same_experiment(config: Any, workdir: Path) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "config.json"
-    wanted = json.loads(config.to_json())
     if path.exists():
-        found = json.loads(path.read_text())
-        changed = sorted(_differing_keys(found, wanted))
+        found, wanted = json.loads(path.read_text()), json.loads(_as_json(config))
+        changed = _differing_keys(found, wanted)
         if changed:
             raise ValueError(
                 f"--workdir={workdir} holds an experiment with other settings of "
                 f"{', '.join(changed)}; name a new folder, or the settings in {path}"
             )
-    write_atomically(path, json.dumps(wanted, indent=2) + "\n")
+
+
+def _as_json(config: Any) -> str:
+    return json.dumps(json.loads(config.to_json()), indent=2) + "\n"
 
 
 def _differing_keys(found: dict, wanted: dict, prefix: str = "config.") -> list[str]:
-    keys = []
-    for key in found.keys() | wanted.keys():
+    keys: list[str] = []
+    for key in sorted(found.keys() | wanted.keys()):
         old, new = found.get(key), wanted.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             keys += _differing_keys(old, new, f"{prefix}{key}.")
@@ -91,15 +104,5 @@ def _differing_keys(found: dict, wanted: dict, prefix: str = "config.") -> list[
     return keys
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
-    logging.getLogger("experiments").setLevel(logging.INFO)
-    if not flags.FLAGS["verbosity"].present:
-        # Orbax logs a page per checkpoint through absl.
-        absl_logging.set_verbosity(absl_logging.WARNING)
-    run_experiment(_CONFIG.value, Path(_WORKDIR.value))
-
-
 if __name__ == "__main__":
-    app.run(main)
+    launch.run(main)
