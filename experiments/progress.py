@@ -31,7 +31,8 @@ class Progress:
         self._runs_started = 0
         self._done = 0
         self._computed = 0  # here, not in an earlier process
-        self._began = self._logged = time.monotonic()
+        self._began: float | None = None  # after the first, which compiles
+        self._logged = time.monotonic()
         self._run_name = ""
         console = Console(stderr=True)
         self._bar = RichProgress(
@@ -73,8 +74,11 @@ class Progress:
     def advance(self, loss: float) -> None:
         """One more iteration of the current run, with its loss."""
         self._done += 1
-        self._computed += 1
         now = time.monotonic()
+        if self._began is None:
+            self._began = now
+            return
+        self._computed += 1
         rate = self._computed / max(now - self._began, 1e-9)
         self._bar.update(self._task, completed=self._done, loss=loss, rate=rate)
         if self._bar.disable and now - self._logged > _SECONDS_BETWEEN_LOG_LINES:

@@ -25,7 +25,7 @@ from experiments.runs import RESULT, Run, Task, design, list_runs, run_directory
 from jgc.training import make_step
 from jgc.training.files import write_atomically
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("experiments.train")  # __name__ is __main__ here
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "where results go", required=True)
 flags.mark_flag_as_required("config")
