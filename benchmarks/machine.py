@@ -10,8 +10,9 @@ import jax
 def describe_machine() -> str:
     """Processor, cores, devices and versions in one line."""
     return (
-        f"{_processor()}, {os.cpu_count()} cores; {jax.devices()[0].device_kind} x "
-        f"{jax.device_count()}; Python {platform.python_version()}, jax {jax.__version__}"
+        f"{_processor()}, {os.cpu_count()} cores; {jax.device_count()} x "
+        f"{jax.devices()[0].device_kind}; Python {platform.python_version()}, "
+        f"jax {jax.__version__}"
     )
 
 
