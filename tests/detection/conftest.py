@@ -26,6 +26,7 @@ def examples():
     boxes = np.concatenate([low, low + rng.uniform(0.2, 0.5, (4, 3, 2))], axis=-1)
     valid = np.array([[1, 1, 1], [1, 0, 0], [1, 0, 0], [0, 0, 0]], bool)
     crowd = np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0]], bool)
+    boxes[1, 0] = [0.0, 0.0, 1.0, 1.0]  # for the map of one pixel to learn
     boxes *= (valid | crowd)[..., None]
     return Examples(
         image=jnp.asarray(rng.integers(0, 256, (4, 32, 32, 3)), jnp.uint8),

@@ -41,13 +41,11 @@ def match(anchors, boxes, valid, crowd, *, positive_iou, negative_iou, crowd_ove
         best = overlap[a].max()
         if best >= positive_iou:
             chosen[a], positive[a] = overlap[a].argmax(), True
-        elif best >= negative_iou:
-            ignored[a] = True
-        elif any(
-            c and covered(anchors[a], b) >= crowd_overlap
-            for b, c in zip(boxes, crowd, strict=True)
-        ):
-            ignored[a] = True
+        else:
+            ignored[a] = best >= negative_iou or any(
+                c and covered(anchors[a], b) >= crowd_overlap
+                for b, c in zip(boxes, crowd, strict=True)
+            )
     return chosen, positive, ignored
 
 
