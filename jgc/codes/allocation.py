@@ -37,7 +37,7 @@ def default_for_scheme_i(y: Float[np.ndarray, " k"], n: int) -> Int[np.ndarray, 
 
 
 def default_for_scheme_ii(y: Float[np.ndarray, " k"], n: int) -> Int[np.ndarray, " k"]:
-    """The partitions that neighbours share lie as near the cuts Y_1 + … + Y_i as can be.
+    """Shared partitions lie as near the cuts Y_1 + … + Y_i as the scheme allows.
 
     Args:
         y: row sums in the scheme's order, ascending p; workers with Y_i = 0 hold

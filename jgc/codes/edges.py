@@ -76,7 +76,8 @@ def placement_edges(
             raise ValueError(
                 f"{name} must be one plan, got a batch of shape {worker.shape[:-1]}"
             )
-        pair = np.unique(worker * n + partition)
+        pair = np.sort(worker * n + partition)
+        pair = pair[np.diff(pair, prepend=-1) > 0]
         worker, partition = pair // n, pair % n
     else:
         matrix = _boolean_matrix(name, placement)

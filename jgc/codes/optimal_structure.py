@@ -48,7 +48,9 @@ def inverse_odds_shares(
     # (1 − p_i)/p_i scaled by the least p, so that 10^-300 does not overflow.
     ratio = np.divide(smallest, p, out=np.ones(p.size), where=p > 0)
     shares = (1 - p) * ratio
-    return shares / np.bincount(group, weights=shares)[group]
+    total = np.zeros(least.size, np.longdouble)
+    np.add.at(total, group, shares)
+    return shares / total.astype(np.float64)[group]
 
 
 def row_sums(p: Float[np.ndarray, " k"], num_partitions: int) -> np.ndarray:

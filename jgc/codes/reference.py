@@ -38,8 +38,8 @@ def reference(
     under Σ_i α_i^j = 1, by cvxpy with Clarabel (extra "reference"). The first term is
     the residual error for gradients of squared norm C and similarity ρ, the second is
     what mini-batches of variance σ² add (C.4.1), but for n σ², which no code changes.
-    The yardstick for every closed form, and the way to constraints that have none; up to
-    some 10^5 entries. Without constraints `dense` is as good and immediate; with
+    The yardstick for every closed form, and the way to constraints that have none; for
+    up to some 10^5 entries. Without constraints `dense` is as good and immediate; with
     `support` alone, `on_placement`. Optima at ρ = 1 are many: this is one, not sparse.
 
     Args:
@@ -112,16 +112,9 @@ def reference(
 def _limits(
     capacity: ArrayLike, p: Float[np.ndarray, " k"], n: int
 ) -> Float[np.ndarray, " k"]:
-    is_scalar = np.ndim(np.asarray(capacity)) == 0
-    limits = _checks.within(
-        "capacity", [capacity] if is_scalar else capacity, 0, np.inf
-    )
-    if not is_scalar and limits.size != p.size:
-        raise ValueError(
-            f"capacity must be a number or {p.size} of them, one a worker, got shape "
-            f"{limits.shape}"
-        )
-    limits = np.broadcast_to(limits, p.shape)
+    limits = _checks.one_or_each("capacity", capacity, p.size, "worker")
+    if (limits < 0).any():
+        raise ValueError(f"capacity must be at least 0, got {capacity!r}")
     if limits[p < 1].sum() < n:
         raise ValueError(
             f"capacity must sum to num_partitions = {n} or more over the workers with "

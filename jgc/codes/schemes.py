@@ -129,7 +129,7 @@ def scheme_ii(
 def _check_enough_partitions(num_holders: int, n: int) -> None:
     if n < num_holders - 1:
         raise ValueError(
-            f"num_partitions must be at least k − 1 = {num_holders - 1} for Scheme II's "
-            "default batch_sizes, where every two neighbours share a partition of "
+            f"num_partitions must be at least k − 1 = {num_holders - 1} for Scheme "
+            "II's default batch_sizes, where every two neighbours share a partition of "
             f"their own, got {n}; jgc.codes.interval takes any number"
         )

@@ -43,9 +43,9 @@ def sparse(
     Args:
         p: straggler probabilities (k,), each in [0, 1], not all 1; any order.
         num_partitions: n ≥ 1.
-        sub_code: the code of a group, called with its p and `num_partitions`: `interval`
-            or another with optimal row sums, such as `scheme_i` or `scheme_ii`. Others
-            than `interval` are called group by group.
+        sub_code: the code of a group, called with its p and `num_partitions`:
+            `interval` or another with optimal row sums, such as `scheme_i` or
+            `scheme_ii`. Others than `interval` are called group by group.
         tolerance: how far the sum of a group's Y_i may be from an integer, from 0 to
             0.1; row sums are off by as much. The default allows for rounding.
         expected_weights: w̃_i = (1 − p_i) w_i (17), positive (k,); any choice decodes
@@ -120,7 +120,7 @@ def _by_group(
     order = np.argsort(group, kind="stable")
     members = np.split(worker[order], np.cumsum(np.bincount(group))[:-1])
     first = np.cumsum(sizes) - sizes
-    workers, partitions, alphas = [], [], []
+    edges: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NegativeCoefficientWarning)  # once, for all
         for g, indices in enumerate(members):
@@ -131,7 +131,12 @@ def _by_group(
                     f"sub_code must suit the group of {indices.size} workers with "
                     f"{sizes[g]} partitions: {error}"
                 ) from error
-            workers.append(indices[plan.edge_worker])
-            partitions.append(first[g] + plan.edge_partition)
-            alphas.append(plan.edge_alpha())
-    return tuple(map(np.concatenate, (workers, partitions, alphas)))  # type: ignore
+            own_worker = indices[np.asarray(plan.edge_worker)]
+            own_partition = first[g] + np.asarray(plan.edge_partition)
+            edges.append((own_worker, own_partition, plan.edge_alpha()))
+    all_workers, all_partitions, all_alphas = zip(*edges, strict=True)
+    return (
+        np.concatenate(all_workers),
+        np.concatenate(all_partitions),
+        np.concatenate(all_alphas),
+    )

@@ -23,10 +23,10 @@ def stochastic(
 
     Unbiased for any p (the paper's heterogeneous form), at a load that is free to
     choose; but all holders of a partition count alike, so that workers with p_i near 1
-    send huge messages and dominate the error. [12] asks for pairwise balance: partitions
-    j and l on about d_j d_l/k common workers. The placement is random, with worker
-    loads that differ by at most 1 and, for small k and n, the least squared overlaps of
-    a few draws; `placement_report` says what it achieved.
+    send huge messages and dominate the error. [12] asks for pairwise balance:
+    partitions j and l on about d_j d_l/k common workers. The placement is random, with
+    worker loads that differ by at most 1 and, for small k and n, the least squared
+    overlaps of a few draws; `placement_report` says what it achieved.
 
     Args:
         p: straggler probabilities (k,), each in [0, 1], not all 1; any order. Workers
@@ -87,16 +87,10 @@ def _squared_overlaps(worker: np.ndarray, partition: np.ndarray) -> float:
 
 
 def _replication(value: ArrayLike, n: int, num_live: int) -> Int[np.ndarray, " n"]:
-    is_scalar = np.ndim(value) == 0  # type: ignore[arg-type]
-    d = _checks.vector("replication", [value] if is_scalar else value)
-    if d.size not in (1, n) or (d.size == 1 and not is_scalar and n != 1):
-        raise ValueError(
-            f"replication must be an integer or {n} of them, one a partition, got "
-            f"shape {d.shape}"
-        )
+    d = _checks.one_or_each("replication", value, n, "partition")
     if (d != np.rint(d)).any() or (d < 1).any() or (d > num_live).any():
         raise ValueError(
             f"replication must be integers from 1 to {num_live}, the number of workers "
             f"with p_i < 1, got {value!r}"
         )
-    return np.broadcast_to(d.astype(np.int64), (n,))
+    return d.astype(np.int64)
