@@ -15,6 +15,10 @@ from jgc.plan import CodingPlan
 _DRAWS = 16
 _SMALL = 100_000  # (worker, partition, partition) triples
 
+# Switches per edge that make a placement random, and rounds to find them in.
+_SWITCHES = 3
+_ROUNDS = 64
+
 
 def stochastic(
     p: ArrayLike, *, num_partitions: int, key: jax.Array, replication: ArrayLike
@@ -47,8 +51,10 @@ def stochastic(
     pair_count = d.sum() * (1 + d.sum() // live.size)
     draws = _DRAWS if pair_count <= _SMALL else 1
     candidates = [_deal(rng, d, live.size) for _ in range(draws)]
+    if d.max() ** 2 > live.size:  # else no common worker is as balanced as can be
+        candidates = [_switched(rng, dealt, partition, n) for dealt in candidates]
     if draws > 1:
-        candidates.sort(key=lambda hand: _squared_overlaps(hand, partition))
+        candidates.sort(key=lambda worker: _squared_overlaps(worker, partition))
     worker = live[candidates[0]]
     return plan_from_edges(
         p,
@@ -80,6 +86,37 @@ def _deal(
         rest = np.delete(cards[r + 1], first)
         cards[r + 1] = np.concatenate([cards[r + 1, first], rest])
     return cards.ravel()[: ends[-1]]
+
+
+def _switched(
+    rng: np.random.Generator,
+    worker: Int[np.ndarray, " E"],
+    partition: Int[np.ndarray, " E"],
+    n: int,
+) -> Int[np.ndarray, " E"]:
+    """Two edges trade workers, many times over: random, with loads as they were.
+
+    A deal alone never gives partitions of one round a common worker.
+    """
+    half = worker.size // 2
+    accepted = 0
+    for _ in range(_ROUNDS):
+        order = rng.permutation(worker.size)[: 2 * half]
+        new = worker.copy()
+        new[order] = worker[np.concatenate([order[half:], order[:half]])]
+        code = new * n + partition
+        # An edge that exists already, or that two switches would make, is refused.
+        taken = np.isin(code, worker * n + partition)
+        by_code = np.argsort(code, kind="stable")
+        taken[by_code[1:]] |= np.diff(code[by_code]) == 0
+        refused = taken[order[:half]] | taken[order[half:]]
+        refused = order[np.concatenate([refused, refused])]
+        new[refused] = worker[refused]
+        accepted += 2 * half - refused.size
+        worker = new
+        if accepted >= _SWITCHES * worker.size:
+            break
+    return worker
 
 
 def _squared_overlaps(worker: np.ndarray, partition: np.ndarray) -> float:
