@@ -37,19 +37,43 @@ def integer_groups(
     groups = [np.array([i]) for i in np.flatnonzero(single)]
     pairs, left = _pairs(fraction, np.flatnonzero(~single), tolerance)
     groups += pairs
-    if left.size == 0:
-        return groups
+    if left.size:
+        groups += _of_the_rest(values, left, tolerance)
+    return _reconciled(groups, values, tolerance)
+
+
+def _of_the_rest(
+    values: Float[np.ndarray, " m"], left: Int[np.ndarray, " r"], tolerance: float
+) -> list[np.ndarray]:
     if left.size <= _EXACT:
-        return groups + _best_chain(values, left, tolerance)
+        return _best_chain(values, left, tolerance)
     mixed = _cuts_of_mixed_order(values, left, tolerance)
-    triples, rest = _triples(fraction, left, tolerance)
-    if not triples:
-        return groups + mixed
-    if rest.size > _EXACT:
-        completed = _cuts_of_mixed_order(values, rest, tolerance)
-    else:
-        completed = _best_chain(values, rest, tolerance) if rest.size else []
-    return groups + max(mixed, triples + completed, key=len)
+    triples, rest = _triples(values - np.floor(values), left, tolerance)
+    if triples and rest.size > _EXACT:
+        triples += _cuts_of_mixed_order(values, rest, tolerance)
+    elif triples and rest.size:
+        triples += _best_chain(values, rest, tolerance)
+    return max(mixed, triples, key=len)
+
+
+def _reconciled(
+    groups: list[np.ndarray], values: Float[np.ndarray, " m"], tolerance: float
+) -> list[np.ndarray]:
+    """Merges groups if what they miss of integers adds up to more than the tolerance.
+
+    Forty times 0.05 may be forty times 0 to the tolerance, but not 0 in all. Keeps as
+    many as it can of those that miss least, and makes one group of the others.
+    """
+    missed = np.array([values[group].sum() for group in groups])
+    missed -= np.rint(missed)
+    order = np.argsort(np.abs(missed), kind="stable")
+    missed = missed[order]
+    kept = (np.abs(missed) <= tolerance) & (np.abs(np.cumsum(missed)) <= tolerance)
+    num_kept = int(np.flatnonzero(kept)[-1]) + 1 if kept.any() else 0
+    merged = [groups[g] for g in order[num_kept:]]
+    return [groups[g] for g in order[:num_kept]] + (
+        [np.concatenate(merged)] if merged else []
+    )
 
 
 def _distance_to_integer(value: np.ndarray) -> np.ndarray:
@@ -124,7 +148,7 @@ def _best_chain(
         sums = np.concatenate([sums, sums + value])
     # Half the tolerance at both cuts of a group.
     is_cut = _distance_to_integer(sums) <= tolerance / 2
-    is_cut[-1] = True  # the rest of a whole whose other groups are integers
+    is_cut[-1] = True  # all of them are at least one group
     masks = np.arange(1 << size, dtype=np.int32)
     by_count = np.argsort(np.bitwise_count(masks), kind="stable").astype(np.int32)
     starts = np.searchsorted(np.bitwise_count(by_count), np.arange(size + 2))

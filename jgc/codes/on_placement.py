@@ -18,6 +18,9 @@ from jgc.codes.optimal_structure import (
 )
 from jgc.plan import CodingPlan
 
+# Similarities nearer to 1 than this count as 1, where α no longer depends on them.
+_ALIGNED = 1e-9
+
 # Inverse odds further apart than this count as this far apart where they only choose
 # among solutions of the same aligned error.
 _TIE_BREAK_RANGE = 1e-6
@@ -70,7 +73,7 @@ def on_placement(
     edges = _Edges(rank, partition, holders.size, n)
     alpha = (
         _least_aligned(p[holders], edges)
-        if rho == 1
+        if rho > 1 - _ALIGNED
         else _least_similar(p[holders], edges, rho)
     )
     used = alpha != 0
@@ -205,27 +208,33 @@ def _stationary(
     multipliers v_j; at θ_i = 1/b_i row sums are 0. Pinned partitions have v_j = 0 and
     any sum.
     """
-    size = edges.num_partitions
-    s, weight = inverse_odds[edges.worker], theta[edges.worker]
+    s = inverse_odds[edges.worker]
     total = edges.sum_by_partition(s)
     free = np.flatnonzero(~is_pinned)
-    v = np.zeros(size)
-    if free.size:
-        # With x_i = √(s_i θ_i) Σ_l v_l and y_j = √(Σ_i s_i) v_j: x = K y, and
-        # y − Kᵀ x is given; scaled, so that entries are at most 1 whatever p is.
-        scale = np.sqrt(total[free])
-        root = np.sqrt(s) * np.sqrt(weight)
-        k_matrix = edges.matrix(root)[:, free] @ scipy.sparse.diags_array(1 / scale)
-        m = edges.num_workers
-        system = scipy.sparse.block_array(
-            [
-                [scipy.sparse.eye_array(m), -k_matrix],
-                [-k_matrix.T, scipy.sparse.eye_array(free.size)],
-            ],
-            format="csc",
-        )
-        right = np.concatenate([np.zeros(m), column_sums[free] / scale])
-        solution = scipy.sparse.linalg.splu(system).solve(right)
+    if free.size == 0:
+        return np.zeros(s.size)
+    # With x_i = √(s_i θ_i) Σ_l v_l and y_j = √(Σ_i s_i) v_j: x = K y, and y − Kᵀ x is
+    # given; scaled, so that entries are at most 1 whatever p is.
+    scale = np.sqrt(total[free])
+    root = np.sqrt(s) * np.sqrt(theta[edges.worker])
+    k_matrix = edges.matrix(root)[:, free] @ scipy.sparse.diags_array(1 / scale)
+    m = edges.num_workers
+    system = scipy.sparse.block_array(
+        [
+            [scipy.sparse.eye_array(m), -k_matrix],
+            [-k_matrix.T, scipy.sparse.eye_array(free.size)],
+        ],
+        format="csc",
+    )
+    factors = scipy.sparse.linalg.splu(system)
+
+    def with_column_sums(sums: Float[np.ndarray, " n"]) -> np.ndarray:
+        solution = factors.solve(np.concatenate([np.zeros(m), sums[free] / scale]))
+        v = np.zeros(edges.num_partitions)
         v[free] = solution[m:] / scale
-    shift = theta * edges.sum_by_worker(v[edges.partition])
-    return s * (v[edges.partition] - shift[edges.worker])
+        shift = theta * edges.sum_by_worker(v[edges.partition])
+        return s * (v[edges.partition] - shift[edges.worker])
+
+    alpha = with_column_sums(column_sums)
+    # Once more for what rounding left, near ρ = 1 and for very unequal p.
+    return alpha + with_column_sums(column_sums - edges.sum_by_partition(alpha))

@@ -47,7 +47,8 @@ def sparse(
             `interval` or another with optimal row sums, such as `scheme_i` or
             `scheme_ii`. Others than `interval` are called group by group.
         tolerance: how far the sum of a group's Y_i may be from an integer, from 0 to
-            0.1; row sums are off by as much. The default allows for rounding.
+            0.1; its row sums are off by as much together. The default allows for
+            rounding.
         expected_weights: w̃_i = (1 − p_i) w_i (17), positive (k,); any choice decodes
             to the same gradient. The default makes messages weighted means.
 
@@ -64,7 +65,7 @@ def sparse(
             "sub_code must be a constructor such as jgc.codes.interval, got "
             f"{sub_code!r}"
         )
-    worker, group, sizes = _grouped(row_sums(p, n), n, tolerance)
+    worker, group, sizes = _grouped(row_sums(p, n), tolerance)
     if sub_code is interval:
         shares = inverse_odds_shares(p[worker], group)
         order = np.lexsort((p[worker], group))
@@ -85,7 +86,7 @@ def sparse(
 
 
 def _grouped(
-    y: Float[np.ndarray, " k"], n: int, tolerance: float
+    y: Float[np.ndarray, " k"], tolerance: float
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " G"]]:
     """Workers with data, the group of each, and the partitions of each group.
 
@@ -99,7 +100,6 @@ def _grouped(
         np.arange(len(groups)), [members.size for members in groups]
     )
     sizes = np.rint(np.bincount(group, weights=y[holders])).astype(np.int64)
-    sizes[np.argmax(sizes)] += n - sizes.sum()  # tolerances that add up to one or more
     kept = sizes[group] > 0
     holders, group = holders[kept], group[kept]
     number, first, group = np.unique(group, return_index=True, return_inverse=True)

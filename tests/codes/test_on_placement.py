@@ -92,6 +92,17 @@ def test_extreme_p(p, similarity):
     np.testing.assert_allclose(plan.alpha().sum(axis=0), 1, atol=1e-9)
 
 
+@pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-8, 1e-10, 1e-16])
+def test_similarity_near_1(distance):
+    support = np.random.default_rng(0).random((12, 15)) < 0.3
+    support[0] = True
+    p = np.linspace(0.05, 0.95, 12)
+    plan = codes.on_placement(p, support, similarity=1 - distance)
+    np.testing.assert_allclose(plan.alpha().sum(axis=0), 1, atol=1e-10)
+    limit = codes.on_placement(p, support)
+    np.testing.assert_allclose(plan.alpha(), limit.alpha(), atol=100 * distance + 1e-6)
+
+
 def test_p_that_moved_far_warns():
     placed = codes.scheme_ii([0.1, 0.1, 0.8, 0.8], num_partitions=8)
     with pytest.warns(codes.NegativeCoefficientWarning):

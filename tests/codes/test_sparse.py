@@ -143,6 +143,19 @@ def test_any_tolerance_gives_a_code(k, tolerance):
     assert plan.alpha().min() >= 0
 
 
+@pytest.mark.parametrize("tolerance", [1e-3, 0.03, 0.1])
+@pytest.mark.parametrize(("k", "n"), [(40, 2), (50, 1), (30, 31), (100, 90)])
+def test_what_groups_miss_does_not_add_up(k, n, tolerance):
+    p = np.random.default_rng(k).uniform(0.45, 0.55, k)
+    y = row_sums(p, n)
+    groups = grouping.integer_groups(y, tolerance)
+    sums = np.array([y[group].sum() for group in groups])
+    assert (np.abs(sums - np.rint(sums)) <= tolerance).all()
+    assert np.rint(sums).sum() == n
+    plan = codes.sparse(p, num_partitions=n, tolerance=tolerance)
+    np.testing.assert_allclose(plan.alpha().sum(axis=0), 1, atol=1e-12)
+
+
 def test_many_negligible_workers_are_left_out():
     p = np.array([0.5, 0.5] + [1 - 1e-12] * 30)
     plan = codes.sparse(p, num_partitions=2)
