@@ -109,12 +109,23 @@ def plan_from_alpha(
                 f"got {expected_weights!r}"
             )
     holds_data = np.bincount(worker, minlength=k) > 0
+    with np.errstate(over="ignore"):
+        coefficient = alpha / w_tilde[worker]
+        weights = np.divide(w_tilde, 1 - p, out=np.zeros(k), where=holds_data)
+    overflows = ~np.isfinite(weights)
+    overflows[worker[~np.isfinite(coefficient)]] = True
+    if overflows.any():
+        at = int(np.argmax(overflows))
+        raise ValueError(
+            f"expected_weights must leave α/w̃ and w̃/(1 − p) finite, got "
+            f"expected_weights[{at}] = {w_tilde[at]!r}"
+        )
     return plan_from_edges(
         p,
         worker,
         partition,
-        alpha / w_tilde[worker],
-        weights=np.divide(w_tilde, 1 - p, out=np.zeros(k), where=holds_data),
+        coefficient,
+        weights=weights,
         num_partitions=num_partitions,
         name=name,
     )

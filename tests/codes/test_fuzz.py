@@ -44,7 +44,8 @@ _n = st.integers(1, 12) | st.sampled_from(
 _options = {
     "batch_sizes": st.none() | st.lists(st.integers(-1, 5), max_size=6),
     "capacity": st.none() | st.floats(-1, 20) | st.lists(st.floats(0, 9), max_size=5),
-    "expected_weights": st.none() | st.lists(st.floats(-1, 5), max_size=5),
+    "expected_weights": st.none()
+    | st.lists(st.floats(-1, 5) | st.sampled_from([1e-310, 1e300, np.inf]), max_size=5),
     "key": st.sampled_from([jax.random.key(0), jax.random.PRNGKey(1), 0, None]),
     "layers": st.integers(-1, 12) | st.sampled_from([2.5, None]),
     "noise_variance": st.sampled_from([0.0, 1.0, -1.0, np.inf]),

@@ -150,3 +150,11 @@ def test_expected_weights_change_the_split_only(code):
     np.testing.assert_allclose((1 - P) * plan.weights, w_tilde)
     with pytest.raises(ValueError, match="expected_weights"):
         make(P, num_partitions=N, expected_weights=-w_tilde)
+
+
+@pytest.mark.parametrize("extreme", [1e-310, 1e308])
+def test_expected_weights_that_overflow(extreme):
+    with pytest.raises(ValueError, match=r"expected_weights\[1\] ="):
+        jgc.codes.interval(
+            [0.5, 0.9], num_partitions=3, expected_weights=[1.0, extreme]
+        )
