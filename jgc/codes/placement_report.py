@@ -37,7 +37,7 @@ def placement_report(plan: CodingPlan) -> PlacementReport:
     worker, partition = np.asarray(plan.edge_worker), np.asarray(plan.edge_partition)
     d = np.bincount(partition, minlength=n)
     num_pairs = n * (n - 1) // 2
-    shared = overlaps(worker, partition).data
+    shared = overlap_counts(worker, partition).data
     num_holders = max(np.unique(worker).size, 1)
     products = (float(d.sum()) ** 2 - float((d.astype(float) ** 2).sum())) / 2
     return PlacementReport(
@@ -49,7 +49,7 @@ def placement_report(plan: CodingPlan) -> PlacementReport:
     )
 
 
-def overlaps(
+def overlap_counts(
     worker: Int[np.ndarray, " E"], partition: Int[np.ndarray, " E"]
 ) -> scipy.sparse.csr_array:
     """The number of workers that partitions j < l share, where there are any."""

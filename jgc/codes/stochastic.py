@@ -7,17 +7,17 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc.codes.edges import plan_from_edges
-from jgc.codes.placement_report import overlaps
+from jgc.codes.placement_report import overlap_counts
 from jgc.codes.randomness import generator
 from jgc.plan import CodingPlan
 
 # Where overlaps cost little to count, the best of this many draws.
-_DRAWS = 16
+_DRAWS = 8
 _SMALL = 100_000  # (worker, partition, partition) triples
 
 # Switches per edge that make a placement random, and rounds to find them in.
 _SWITCHES = 3
-_ROUNDS = 64
+_ROUNDS = 24
 
 
 def stochastic(
@@ -120,7 +120,7 @@ def _switched(
 
 
 def _squared_overlaps(worker: np.ndarray, partition: np.ndarray) -> float:
-    return float((overlaps(worker, partition).data.astype(float) ** 2).sum())
+    return float((overlap_counts(worker, partition).data.astype(float) ** 2).sum())
 
 
 def _replication(value: ArrayLike, n: int, num_live: int) -> Int[np.ndarray, " n"]:
