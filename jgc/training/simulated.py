@@ -9,15 +9,15 @@ normalisation.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-Params = PyTree
-Examples = PyTree  # of arrays with a leading axis over the N examples
+Params: TypeAlias = PyTree
+Examples: TypeAlias = PyTree  # of arrays with a leading axis over the N examples
 Loss = Callable[[Params, Examples], Float[Array, " N"]]
 
 
