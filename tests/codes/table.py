@@ -47,9 +47,11 @@ CODES = [
     _optimal("scheme_i", lambda p: codes.scheme_i(p, num_partitions=N)),
     _optimal("scheme_ii", lambda p: codes.scheme_ii(p, num_partitions=N)),
     _optimal("sparse", lambda p: codes.sparse(p, num_partitions=N)),
-    _optimal(
+    # Groups are numbered in the caller's order.
+    Code(
         "sparse of scheme_i",
         lambda p: codes.sparse(p, num_partitions=N, sub_code=codes.scheme_i),
+        optimal=True,
     ),
     _optimal("dense", lambda p: codes.dense(p, num_partitions=N)),
     _optimal(

@@ -115,8 +115,6 @@ def test_row_sums_where_promised(code):
 )
 def test_workers_keep_the_callers_order(code):
     order = np.array([3, 0, 5, 1, 4, 2])
-    if code.name == "sparse of scheme_i":
-        pytest.skip("groups are numbered in the caller's order")
     alpha = code.make(P).alpha()
     np.testing.assert_allclose(code.make(P[order]).alpha(), alpha[order], atol=1e-6)
 

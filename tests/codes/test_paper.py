@@ -31,7 +31,7 @@ def test_reference_values_of_interval(tau, orthogonal_per_n, aligned_per_n2):
 
 def test_lemma_2_fails_for_negative_coefficients():
     p = np.exp(-PSI / 2)
-    with pytest.warns(codes.NegativeCoefficientWarning, match="least α = -"):
+    with pytest.warns(codes.NegativeCoefficientWarning, match="negative"):
         plan = codes.scheme_ii(
             p, num_partitions=10, batch_sizes=(3, 3, 3, 2, 2, 2, 1, 1)
         )
