@@ -45,6 +45,21 @@ def within(name: str, value: ArrayLike, low: float, high: float) -> np.ndarray:
     return array
 
 
+def one_or_each(
+    name: str, value: ArrayLike, size: int, owner: str
+) -> Float[np.ndarray, " size"]:
+    """A number for all, or one for each `owner`, as a `vector` of `size`."""
+    array = _numbers(name, value)
+    if array.ndim == 0:
+        array = np.broadcast_to(array, (size,))
+    if array.shape != (size,):
+        raise ValueError(
+            f"{name} must be a number or {size} of them, one a {owner}, got shape "
+            f"{array.shape}"
+        )
+    return vector(name, array)
+
+
 def scalar(name: str, value: Any, low: float = -np.inf, high: float = np.inf) -> float:
     """`value` as a finite float in [low, high]."""
     array = _numbers(name, value)

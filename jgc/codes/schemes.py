@@ -68,8 +68,9 @@ def scheme_ii(
     """Scheme II (25–27): neighbours in the order of p share exactly one partition.
 
     Unbiased, least error for aligned gradients, load (n + k − 1)/n; no partition is
-    on more than two workers. Gradients that differ between partitions cost it more
-    than `interval` unless b follows Y: then it is the interval code.
+    on more than two workers where b_i ≥ 2 but at the ends. Gradients that differ
+    between partitions cost it more than `interval` unless b follows Y: then it is the
+    interval code.
 
     Args:
         p: straggler probabilities (k,), each in [0, 1], not all 1; any order.
