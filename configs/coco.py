@@ -1,7 +1,7 @@
-"""All schemes on COCO, or a part of it, at the paper's learning rate.
+r"""All schemes on COCO, or a part of it, at the paper's learning rate.
 
-    python -m experiments.train --config=configs/coco.py \
-        --config.data.directory=/path/to/coco --workdir=runs/coco
+    python -m experiments.train --config=configs/coco.py --workdir=runs/coco \
+    --config.data.directory=/path/to/coco
 """
 
 from ml_collections import ConfigDict

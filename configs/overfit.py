@@ -1,7 +1,7 @@
-"""Eight images learned by heart: that boxes, labels, matching and NMS are right.
+r"""Eight images learned by heart: that boxes, labels, matching and NMS are right.
 
-    python -m experiments.train --config=configs/overfit.py \
-        --config.data.directory=/path/to/coco --workdir=runs/overfit
+    python -m experiments.train --config=configs/overfit.py --workdir=runs/overfit \
+    --config.data.directory=/path/to/coco
 """
 
 from ml_collections import ConfigDict
