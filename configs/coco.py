@@ -2,6 +2,8 @@ r"""All schemes on COCO, or a part of it, at the paper's learning rate.
 
     python -m experiments.train --config=configs/coco.py --workdir=runs/coco \
     --config.data.directory=/path/to/coco
+
+Prints COCO's 12 numbers of every run; see the README for what to expect.
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,8 @@ r"""Eight images learned by heart: that boxes, labels, matching and NMS are righ
 
     python -m experiments.train --config=configs/overfit.py --workdir=runs/overfit \
     --config.data.directory=/path/to/coco
+
+Ends with mAP ≥ 0.5 on those images.
 """
 
 from ml_collections import ConfigDict

@@ -147,7 +147,7 @@ def draw_error_against_load(plans: Sequence[CodingPlan]) -> "Figure":
 
 def _styles() -> Iterator[tuple[str, str]]:
     """Colours and open markers that stay apart where plans coincide."""
-    markers = "o s ^ v D p * X h < >".split()
+    markers = ["o", "s", "^", "v", "D", "p", "*", "X", "h", "<", ">"]
     return ((f"C{i % 10}", markers[i % len(markers)]) for i in itertools.count())
 
 
