@@ -119,7 +119,8 @@ class Detector:
 
     def loss(self, params: Params, examples: Examples) -> Float[Array, " N"]:
         """Class plus box loss of each image."""
-        return sum(self.losses(params, examples), start=jnp.zeros(()))
+        losses = self.losses(params, examples)
+        return losses.classification + losses.box
 
     def detect(
         self,

@@ -8,7 +8,10 @@ from jgc.detection import ssdlite
 
 @pytest.fixture(scope="module")
 def gradients(detector, params, examples):
-    """Loss and gradient of each image by itself, and of their weighted sum."""
+    """Loss and gradient of the images' weighted sum, and of each image alone.
+
+    "Alone" is in a batch of its copies, of which one counts: one compilation.
+    """
     weights = jnp.array([0.5, 2.0, -1.0, 1.0])
 
     @jax.jit
@@ -21,7 +24,11 @@ def gradients(detector, params, examples):
 
     together = of_sum(params, examples, weights)
     singles = [
-        of_sum(params, jax.tree.map(lambda x, n=n: x[n : n + 1], examples), w[None])
+        of_sum(
+            params,
+            jax.tree.map(lambda x, n=n: jnp.stack([x[n]] * 4), examples),
+            jnp.zeros(4).at[n].set(w),
+        )
         for n, w in enumerate(weights)
     ]
     return together, singles
@@ -29,7 +36,7 @@ def gradients(detector, params, examples):
 
 def test_a_batchs_losses_and_gradients_are_its_images(gradients):
     ((_, losses), gradient), singles = gradients
-    alone = jnp.concatenate([losses for (_, losses), _ in singles])
+    alone = jnp.stack([losses[n] for n, ((_, losses), _) in enumerate(singles)])
     np.testing.assert_allclose(losses, alone, rtol=1e-4, atol=1e-6)
     total = jax.tree.map(lambda *g: sum(g), *(g for _, g in singles))
     scale = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(total))
