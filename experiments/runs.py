@@ -1,5 +1,6 @@
 """One training run: a scheme against a deadline from one seed, safe to kill."""
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 import jgc
-from experiments.plans import SCHEMES, WAITS_FOR_ALL, draw_psi
+from experiments.plans import SCHEMES, draw_psi
 from experiments.progress import Progress
 from jgc.training import TrainState, init_state
 from jgc.training.checkpoint import Checkpoints
@@ -73,7 +74,7 @@ def list_runs(config: Any) -> list[Run]:
         Run(scheme, deadline, seed)
         for seed in range(config.num_seeds)
         for scheme in config.schemes
-        for deadline in ([None] if scheme in WAITS_FOR_ALL else config.deadlines)
+        for deadline in ([None] if SCHEMES[scheme].waits_for_all else config.deadlines)
     ]
 
 
@@ -87,29 +88,31 @@ class RunKeys(NamedTuple):
 
     params: Array
     psi: Array
+    code: Array
     masks: Array
 
 
 def keys_of(seed: int) -> RunKeys:
     """The keys that everything random in a run of this seed comes from."""
-    return RunKeys(*jax.random.split(jax.random.key(seed), 3))
+    return RunKeys(*jax.random.split(jax.random.key(seed), 4))
 
 
 def design(run: Run, config: Any) -> jgc.CodingPlan:
     """The run's plan; ψ depends on the seed alone."""
-    psi = draw_psi(
-        keys_of(run.seed).psi, config.num_workers, config.psi_min, config.psi_max
-    )
+    keys = keys_of(run.seed)
+    psi = draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max)
     if run.deadline is None:
         p = np.zeros(config.num_workers)
     else:
         p = jgc.stragglers.deadline_probabilities(psi, deadline=run.deadline)
-    return SCHEMES[run.scheme](p, config.num_partitions)
+    return SCHEMES[run.scheme].design(p, config.num_partitions, keys.code)
 
 
-@jax.jit
-def _coefficients(plan: jgc.CodingPlan, mask: Array) -> Float[Array, " n"]:
-    return plan.coefficients(mask)
+@functools.partial(jax.jit, static_argnums=0)
+def _coefficients(
+    decoder: jgc.decoders.Decoder, plan: jgc.CodingPlan, mask: Array
+) -> Float[Array, " n"]:
+    return decoder.coefficients(plan, mask)
 
 
 def train(
@@ -132,7 +135,7 @@ def train(
         directory: the run's own.
         progress: told of every iteration.
     """
-    plan = design(run, config)
+    plan, decoder = design(run, config), SCHEMES[run.scheme].decoder
     stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
     keys = keys_of(run.seed)
     straggler_key, mask_key = jax.random.split(keys.masks)
@@ -154,7 +157,7 @@ def train(
                     state._replace(straggler_state=straggler_state),
                     task.examples,
                     task.partition,
-                    _coefficients(plan, mask),
+                    _coefficients(decoder, plan, mask),
                 )
                 row = {"loss": float(losses.mean()), "answered": int(mask.sum())}
                 _check_finite(run, iteration, row["loss"])
