@@ -16,14 +16,13 @@ import numpy as np
 from absl import flags
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
 from experiments import launch
 from experiments.runs import METRICS, RESULT, Run, list_runs, run_directory
-from jgc.training.files import write_atomically
-from jgc.training.metrics import read_metrics
+from experiments.workdir import read_config
+from jgc.training.files import read_json_lines, write_atomically
 
 _COLUMNS = {
     "final_loss": "training loss",
@@ -68,7 +67,7 @@ def read_groups(runs: list[Run], workdir: Path) -> list[Group]:
     for (_, deadline), members in by_group.items():
         folders = [run_directory(workdir, run) for run in members]
         results = [json.loads((folder / RESULT).read_text()) for folder in folders]
-        loss = [[row["loss"] for row in read_metrics(f / METRICS)] for f in folders]
+        loss = [[row["loss"] for row in read_json_lines(f / METRICS)] for f in folders]
         groups.append(Group(results[0]["code"], deadline, results, np.array(loss)))
     return groups
 
@@ -153,10 +152,10 @@ def _draw_loss(axis: Any, group: Group, load: float, color: str) -> None:
 def main() -> None:
     """Redraws the report of a working directory."""
     workdir = Path(flags.FLAGS.workdir)
-    path = workdir / "config.json"
-    if not path.exists():
-        raise launch.InputError(f"--workdir={workdir} has no {path.name}")
-    config = ConfigDict(json.loads(path.read_text()))
+    try:
+        config = read_config(workdir)
+    except OSError as error:
+        raise launch.InputError(error) from error
     write_report(list_runs(config), workdir)
 
 

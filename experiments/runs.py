@@ -18,8 +18,8 @@ from experiments.plans import SCHEMES, draw_psi
 from experiments.progress import Progress
 from jgc.training import TrainState, init_state
 from jgc.training.checkpoint import Checkpoints
-from jgc.training.files import write_atomically
-from jgc.training.metrics import MetricsWriter, read_metrics
+from jgc.training.files import read_json_lines, write_atomically
+from jgc.training.metrics import MetricsWriter
 from jgc.training.simulated import Examples, Params
 
 METRICS = "metrics.jsonl"
@@ -204,7 +204,7 @@ def _relative_errors(plan: jgc.CodingPlan) -> dict[str, float]:
 
 
 def _last_metrics(directory: Path) -> dict[str, float]:
-    row = read_metrics(directory / METRICS)[-1]
+    row = read_json_lines(directory / METRICS)[-1]
     return {name: row[name] for name in ("loss", "validation_loss")}
 
 

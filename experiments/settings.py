@@ -1,13 +1,16 @@
 """What `experiments.train` can be told: every key with its default, and its check."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
 
 from ml_collections import ConfigDict
 
+from experiments.config_checks import (
+    listed,
+    require,
+    require_counts,
+    require_straggler_settings,
+)
 from experiments.optimizers import OPTIMIZERS
-from experiments.plans import SCHEMES
 
 
 def default() -> ConfigDict:
@@ -60,7 +63,9 @@ def check(config: ConfigDict) -> None:
     Raises:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
-    for key in (
+    require_straggler_settings(config)
+    require_counts(
+        config,
         "num_workers",
         "num_partitions",
         "num_seeds",
@@ -70,50 +75,8 @@ def check(config: ConfigDict) -> None:
         "data.max_objects",
         "data.shapes.num_train",
         "data.shapes.num_validation",
-    ):
-        _require(config, key, lambda value: value >= 1, "at least 1")
+    )
     for key in ("chunk_size", "data.num_train", "data.num_validation"):
-        _require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
-    for key in ("learning_rate", "psi_min"):
-        _require(config, key, lambda value: 0 < value < math.inf, "above 0")
-    _require(
-        config,
-        "psi_max",
-        lambda value: config.psi_min <= value < math.inf,
-        f"at least psi_min = {config.psi_min}",
-    )
-    _require(config, "optimizer", OPTIMIZERS.__contains__, _listed(OPTIMIZERS))
-    _require(
-        config,
-        "schemes",
-        lambda names: len(names) > 0 and all(name in SCHEMES for name in names),
-        f"one or more of {_listed(SCHEMES)}",
-    )
-    _require(
-        config,
-        "deadlines",
-        lambda values: len(values) > 0 and all(1 < v < math.inf for v in values),
-        "one or more numbers above 1, the time that no worker beats",
-    )
-    for key in ("schemes", "deadlines"):
-        _require(
-            config, key, lambda values: len(set(values)) == len(values), "no repetition"
-        )
-
-
-def _require(
-    config: ConfigDict, key: str, holds: Callable[[Any], bool], accepted: str
-) -> None:
-    value: Any = config
-    for part in key.split("."):
-        value = value[part]
-    try:
-        is_accepted = holds(value)
-    except TypeError:  # such as a word where a number is compared
-        is_accepted = False
-    if not is_accepted:
-        raise ValueError(f"config.{key} = {value!r}; accepted: {accepted}")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+        require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
+    require(config, "learning_rate", lambda value: 0 < value < math.inf, "above 0")
+    require(config, "optimizer", OPTIMIZERS.__contains__, listed(OPTIMIZERS))

@@ -8,7 +8,6 @@ the working directory: `table.md` and `table.csv`, `convergence.png`,
 checkpoints and result.
 """
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from experiments.detection_picture import draw_comparison
 from experiments.optimizers import OPTIMIZERS
 from experiments.progress import Progress
 from experiments.runs import RESULT, Run, Task, design, list_runs, run_directory, train
+from experiments.workdir import check_same_experiment, claim
 from jgc.training import make_step
-from jgc.training.files import write_atomically
 
 _LOG = logging.getLogger("experiments.train")  # __name__ is __main__ here
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
@@ -66,42 +65,14 @@ def prepare(config: Any, workdir: Path) -> tuple[list[Run], DetectionTask, Task]
         OSError: the data or `workdir` cannot be read or made.
     """
     settings.check(config)
-    _check_same_experiment(config, workdir)
+    check_same_experiment(config, workdir)
     runs = list_runs(config)
     for run in runs:
         design(run, config)
     detection = load_detection_task(config, default_cache=workdir / "data")
     task = detection.task(num_partitions=config.num_partitions)
-    write_atomically(workdir / "config.json", _as_json(config))
+    claim(config, workdir)
     return runs, detection, task
-
-
-def _check_same_experiment(config: Any, workdir: Path) -> None:
-    workdir.mkdir(parents=True, exist_ok=True)
-    path = workdir / "config.json"
-    if path.exists():
-        found, wanted = json.loads(path.read_text()), json.loads(_as_json(config))
-        changed = _differing_keys(found, wanted)
-        if changed:
-            raise ValueError(
-                f"--workdir={workdir} holds an experiment with other settings of "
-                f"{', '.join(changed)}; name a new folder, or the settings in {path}"
-            )
-
-
-def _as_json(config: Any) -> str:
-    return json.dumps(json.loads(config.to_json()), indent=2) + "\n"
-
-
-def _differing_keys(found: dict, wanted: dict, prefix: str = "config.") -> list[str]:
-    keys: list[str] = []
-    for key in sorted(found.keys() | wanted.keys()):
-        old, new = found.get(key), wanted.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            keys += _differing_keys(old, new, f"{prefix}{key}.")
-        elif old != new:
-            keys.append(prefix + key)
-    return keys
 
 
 if __name__ == "__main__":

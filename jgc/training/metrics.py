@@ -3,10 +3,9 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from jgc.extras import require
-from jgc.training.files import write_atomically
+from jgc.training.files import read_json_lines, write_atomically
 
 
 class MetricsWriter:
@@ -29,7 +28,7 @@ class MetricsWriter:
         tensorboard = require("tensorboardX", extra="experiments")
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / "metrics.jsonl"
-        kept = [row for row in read_metrics(path) if row["iteration"] <= resume_from]
+        kept = [row for row in read_json_lines(path) if row["iteration"] <= resume_from]
         write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
         self._lines = path.open("a")
         self._events = tensorboard.SummaryWriter(
@@ -54,14 +53,3 @@ class MetricsWriter:
         self._lines.flush()
         os.fsync(self._lines.fileno())
         self._events.flush()
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file; none if it does not exist.
-
-    A last line that a killed writer left unfinished is dropped.
-    """
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]

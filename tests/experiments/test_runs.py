@@ -21,7 +21,7 @@ from experiments.runs import (
     train,
 )
 from jgc.training import make_step
-from jgc.training.metrics import read_metrics
+from jgc.training.files import read_json_lines
 from tests.training import problems
 
 OPTIMIZER = optax.adam(0.05)
@@ -92,7 +92,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, config, task, iteration
         return restore_params(RUN, task, OPTIMIZER, directory)
 
     chex.assert_trees_all_equal(params(whole), params(broken))
-    assert read_metrics(whole / "metrics.jsonl") == read_metrics(
+    assert read_json_lines(whole / "metrics.jsonl") == read_json_lines(
         broken / "metrics.jsonl"
     )
     assert (whole / RESULT).read_text() == (broken / RESULT).read_text()
@@ -100,7 +100,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, config, task, iteration
 
 def test_result_and_metrics_of_a_run(tmp_path, config, task):
     run_to_end(task, config, tmp_path)
-    rows = read_metrics(tmp_path / "metrics.jsonl")
+    rows = read_json_lines(tmp_path / "metrics.jsonl")
     assert [row["iteration"] for row in rows] == list(range(1, 21))
     evaluated = [row["iteration"] for row in rows if "validation_loss" in row]
     assert evaluated == [4, 8, 12, 16, 20]
@@ -117,7 +117,7 @@ def test_schemes_of_a_seed_face_the_same_stragglers(tmp_path, config, task):
         with Progress(1, 20) as progress:
             run = Run(scheme, 1.5, 3)
             train(run, task, STEP, OPTIMIZER, config, directory, progress)
-        rows = read_metrics(directory / "metrics.jsonl")
+        rows = read_json_lines(directory / "metrics.jsonl")
         answered.append([row["answered"] for row in rows])
     assert answered[0] == answered[1] == answered[2]
     assert len(set(answered[0])) > 1
