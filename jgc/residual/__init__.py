@@ -1,5 +1,6 @@
 """E‖g − ĝ‖², the residual error of a plan: one result type for every method."""
 
+from jgc.residual.enumeration import enumerate_masks
 from jgc.residual.exact import ResidualBounds, bias, bounds, exact
 from jgc.residual.monte_carlo import monte_carlo
 from jgc.residual.result import ResidualError
@@ -9,6 +10,7 @@ __all__ = [
     "ResidualError",
     "bias",
     "bounds",
+    "enumerate_masks",
     "exact",
     "monte_carlo",
 ]
