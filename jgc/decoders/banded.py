@@ -1,10 +1,10 @@
 """Least squares for codes whose workers overlap in a band: O(k) a mask, not O(k³).
 
-Workers of interval codes and of Scheme II share data with their neighbours in the order
-of p alone, those of repetition codes within a group, those of cyclic codes around a ring.
-In such an order K = AAᵀ has entries near its diagonal only, and so has its Cholesky
-factor: the proximal steps of `jgc.decoders.ridge` are recursions along the workers, which
-run on all trials at once.
+Workers of interval codes and of Scheme II share data with their neighbours in the
+order of p alone, those of repetition codes within a group, those of cyclic codes around
+a ring. In such an order K = AAᵀ has entries near its diagonal only, and so has its
+Cholesky factor: the proximal steps of `jgc.decoders.ridge` are recursions along the
+workers, which run on all trials at once.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,9 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 from jgc.decoders.ridge import STEPS, ridge
 from jgc.plan import CodingPlan
 
-# The recursions are written out over the band, w²/2 products a worker.
-LARGEST_BANDWIDTH = 12
+# The recursions are written out over the band, w²/2 products a worker, and so is the
+# program. On a CPU they are faster than LAPACK while w² ≤ k.
+_LARGEST_BANDWIDTH = 16
 
 
 def band_order(plans: Sequence[CodingPlan]) -> tuple[Int[np.ndarray, " k"], int]:
@@ -38,7 +39,7 @@ def band_order(plans: Sequence[CodingPlan]) -> tuple[Int[np.ndarray, " k"], int]
         )
         support = sparse.csr_array((np.ones(holds.sum()), edges), shape=(k, n))
         largest = np.bincount(edges[1], minlength=1).max(initial=0)
-        if largest > LARGEST_BANDWIDTH + 1:  # a clique: no order is narrow enough
+        if largest > _LARGEST_BANDWIDTH + 1:  # a clique: no order is narrow enough
             return np.arange(k), k - 1
         pattern = pattern + (support @ support.T > 0).astype(np.int8)
     order = reverse_cuthill_mckee(sparse.csr_matrix(pattern), symmetric_mode=True)
@@ -46,6 +47,11 @@ def band_order(plans: Sequence[CodingPlan]) -> tuple[Int[np.ndarray, " k"], int]
     rank[order] = np.arange(k)
     row, column = pattern.nonzero()
     return order, int(np.abs(rank[row] - rank[column]).max(initial=0))
+
+
+def is_narrow(bandwidth: int, num_workers: int) -> bool:
+    """Whether `solve_banded` is the faster way."""
+    return bandwidth <= _LARGEST_BANDWIDTH and bandwidth**2 <= num_workers
 
 
 def solve_banded(

@@ -79,7 +79,7 @@ class Decoder:
         return self.weights(plan, jnp.asarray(mask, bool))
 
     def coefficients(self, plan: CodingPlan, mask: Mask) -> Coefficients:
-        """c (n, *trials), what g_j ends up multiplied by: ĝ = Σ_j c_j g_j."""
+        """C (n, *trials), what g_j ends up multiplied by: ĝ = Σ_j c_j g_j."""
         mask = jnp.asarray(mask, bool)
         if self.direct_coefficients is not None:
             return self.direct_coefficients(plan, mask)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jgc.decoders.banded import LARGEST_BANDWIDTH, band_order, solve_banded
+from jgc.decoders.banded import band_order, is_narrow, solve_banded
 from jgc.decoders.decoder import Decoder, Mask, Weights, float_dtype
 from jgc.decoders.ridge import solve_subsets
 from jgc.plan import CodingPlan
@@ -16,9 +16,6 @@ from jgc.plan import CodingPlan
 _Solver = Callable[
     [Float[Array, "k n"], Bool[Array, "k trials"]], Float[Array, "k trials"]
 ]
-
-# Below this many workers LAPACK is not slower than the recursions.
-_SMALLEST_BANDED = 16
 
 
 def _weights(plan: CodingPlan, mask: Mask, solver: _Solver) -> Weights:
@@ -68,10 +65,8 @@ def _banded_decoder(order: tuple[int, ...], bandwidth: int) -> Decoder:
 
 
 def _specialise(plans: Sequence[CodingPlan]) -> Decoder:
-    if plans[0].num_workers < _SMALLEST_BANDED:
-        return least_squares
     order, bandwidth = band_order(plans)
-    if bandwidth > LARGEST_BANDWIDTH:
+    if not is_narrow(bandwidth, plans[0].num_workers):
         return least_squares
     return _banded_decoder(tuple(order.tolist()), bandwidth)
 
@@ -79,14 +74,14 @@ def _specialise(plans: Sequence[CodingPlan]) -> Decoder:
 least_squares = Decoder(partial(_weights, solver=_solve_dense), specialise=_specialise)
 """Weights that minimise ‖A_Sᵀ w − 1‖ over the workers S that answered; 0 elsewhere.
 
-What no other weights can beat for orthogonal gradients of equal norm; OD [11] decodes so,
-and any plan can be. Where S is rank-deficient, of all minimisers the one with least
+What no other weights can beat for orthogonal gradients of equal norm; OD [11] decodes
+so, and any plan can be. Where S is rank-deficient, of all minimisers the one with least
 Σ_i w_i²‖a_i‖², which does not change when a message is rescaled; for rows of equal norm
 it is the one of least norm. Nothing answered gives 0.
 
-Works on the Gram matrix AAᵀ: two messages whose directions differ by less than about 1e-5
-in float64, 5e-3 in float32, begin to count as the same. O(k³) a mask, in memory that does
-not grow with the number of masks. `least_squares.specialised([plan])`, which
-`monte_carlo` and `enumerate_masks` use, is O(k) for codes whose workers overlap in a band:
-interval, Scheme II, repetition and cyclic codes.
+Works on the Gram matrix AAᵀ: two messages whose directions differ by less than about
+1e-5 in float64, 5e-3 in float32, begin to count as the same. O(k³) a mask, in memory
+that does not grow with the number of masks. `least_squares.specialised([plan])`, which
+`monte_carlo` and `enumerate_masks` use, is O(k) for codes whose workers overlap in a
+narrow band: interval, Scheme II, repetition and cyclic codes.
 """

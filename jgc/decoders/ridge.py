@@ -5,12 +5,14 @@ solution of least norm of K_SS y = b_S by proximal steps
 
     y ← y + (K_SS + λ)^{-1} (b_S − K_SS y),   from y = 0,
 
-with one Cholesky factor per subset. An eigenvalue σ converges as (λ/(λ + σ))^steps and
-eigenvalues that are 0 never enter, so that no rank is decided and nothing branches. With
-λ = ε^{2/3} of K's diagonal, rounding in the factor stays below λ. The error that is left
-in ‖A_Sᵀy − 1‖² is of second order: 1e-10 of it after two steps in float64 where
+with one Cholesky factor per subset. An eigenvalue σ converges as (λ/(λ + σ))^steps
+and eigenvalues that are 0 never enter, so that no rank is decided and nothing branches.
+With λ = ε^{2/3} of K's diagonal, rounding in the factor stays below λ. The error that
+is left in ‖A_Sᵀy − 1‖² is of second order: 1e-9 of it after two steps in float64 where
 σ ≥ 1e-8.
 """
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +33,7 @@ _SMALLEST_COMPACTED = 32
 def solve_subsets(
     gram: Float[Array, "k k"], rhs: Float[Array, " k"], mask: Bool[Array, "k trials"]
 ) -> Float[Array, "k trials"]:
-    """y with K_SS y_S = b_S of least norm, 0 outside S, for each column S of `mask`.
+    """The y of least norm with K_SS y_S = b_S, 0 outside S, per column S of `mask`.
 
     Args:
         gram: K, with diagonal entries 1, or 0 for workers without data.
@@ -57,16 +59,15 @@ def _solve_batch(gram: Array, rhs: Array, subsets: Array) -> Array:
     steps = _SIZE_STEPS if k >= _SMALLEST_COMPACTED else 1
     sizes = np.ceil(k * np.arange(1, steps + 1) / steps).astype(int)
     largest = subsets.sum(axis=1).max()
-    branches = [
-        lambda operand, size=int(size): _solve_batch_of_size(*operand, size)
-        for size in sizes
-    ]
+    branches = [partial(_solve_batch_of_size, size=int(size)) for size in sizes]
     return jax.lax.switch(
-        jnp.searchsorted(jnp.asarray(sizes), largest), branches, (gram, rhs, subsets)
+        jnp.searchsorted(jnp.asarray(sizes), largest), branches, gram, rhs, subsets
     )
 
 
-def _solve_batch_of_size(gram: Array, rhs: Array, subsets: Array, size: int) -> Array:
+def _solve_batch_of_size(
+    gram: Array, rhs: Array, subsets: Array, *, size: int
+) -> Array:
     dtype = gram.dtype
     # Members first; what follows them up to `size` are rows of the identity.
     chosen = jnp.argsort(~subsets, axis=1, stable=True)[:, :size]

@@ -1,4 +1,4 @@
-"""The compiled part of Monte Carlo: moments of many blocks of trials, on all devices."""
+"""The compiled part of Monte Carlo: moments of many blocks, on all devices."""
 
 from functools import partial
 from typing import NamedTuple
@@ -141,10 +141,15 @@ def _one_block(
             errors = _errors(evaluator, table, shared, sampling)
         else:
             masks = bernoulli_masks(source.words, block, limits, size=size)
-            errors = jax.lax.map(
-                lambda draw: _errors(evaluator, table, masks.plane(draw), sampling),
-                jnp.arange(DRAWS, dtype=jnp.uint32),
-            )
+            draws = jnp.arange(DRAWS, dtype=jnp.uint32)
+            if sampling.decoder is fixed or table is not None:
+                errors = jax.lax.map(
+                    lambda draw: _errors(evaluator, table, masks.plane(draw), sampling),
+                    draws,
+                )
+            else:  # decoders gain more from long rows than unpacking them costs
+                mask = jnp.concatenate([masks.plane(draw) for draw in draws], axis=1)
+                errors = _errors(evaluator, None, mask, sampling)
         return _moments(errors, valid, sampling)
 
     operands = (evaluators, tables, source.thresholds)
@@ -197,5 +202,5 @@ def _per_sample(error: Float[Array, "*trials"], sampling: Sampling) -> Array:
 
 
 def can_be_controlled(decoder: Decoder, model: StragglerModel | None) -> bool:
-    """Whether the fixed decoder's error has a known mean and is not the error itself."""
+    """Whether the fixed decoder's error is another one, of known mean."""
     return decoder is not fixed and model is None

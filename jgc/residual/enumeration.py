@@ -1,12 +1,13 @@
 """The residual error over all 2^k masks: exact for any decoder, for few workers."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 
 from jgc import _checks
@@ -93,15 +94,41 @@ def errors_of_all_masks(
     evaluator: ErrorEvaluator, *, decoder: Decoder
 ) -> Float[Array, " masks"]:
     """‖g − ĝ‖² of each of the 2^k masks, numbered as in `mask_probabilities`."""
-    k = evaluator.plan.num_workers
-    chunk = min(1 << k, _MASKS_PER_CHUNK)
-    worker = jnp.arange(k)[:, None]
+    return _over_all_masks(
+        lambda mask: evaluator.of_decoder(decoder, mask), evaluator.plan.num_workers
+    ).reshape(-1)
 
-    def of_chunk(first: Array) -> Float[Array, " chunk"]:
+
+def all_coefficients(
+    plan: CodingPlan, decoder: Decoder
+) -> Float[np.ndarray, "n masks"]:
+    """C of each of the 2^k masks, numbered as in `mask_probabilities`, in float64."""
+    special = decoder.specialised([plan])
+    with jax.enable_x64(True):
+        chunks = np.asarray(_all_coefficients(replace(plan, name=""), decoder=special))
+    return np.moveaxis(chunks, 1, 0).reshape(plan.num_partitions, -1)
+
+
+@partial(jax.jit, static_argnames="decoder")
+def _all_coefficients(
+    plan: CodingPlan, *, decoder: Decoder
+) -> Float[Array, "chunks n trials"]:
+    return _over_all_masks(
+        lambda mask: decoder.coefficients(plan, mask), plan.num_workers
+    )
+
+
+def _over_all_masks(
+    function: Callable[[Bool[Array, "k trials"]], Array], num_workers: int
+) -> Float[Array, "chunks ..."]:
+    chunk = min(1 << num_workers, _MASKS_PER_CHUNK)
+    worker = jnp.arange(num_workers)[:, None]
+
+    def of_chunk(first: Array) -> Array:
         index = first + jnp.arange(chunk)
-        return evaluator.of_decoder(decoder, ((index >> worker) & 1).astype(bool))
+        return function(((index >> worker) & 1).astype(bool))
 
-    return jax.lax.map(of_chunk, jnp.arange(0, 1 << k, chunk)).reshape(-1)
+    return jax.lax.map(of_chunk, jnp.arange(0, 1 << num_workers, chunk))
 
 
 def check_decoder(decoder: object) -> None:

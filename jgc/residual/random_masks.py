@@ -16,8 +16,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 from jgc.plan import AnyArray
 from jgc.stragglers import StragglerModel
 
-# Words that a block draws: with the masks as numbers, 2 MiB, about a core's L2 cache.
-_WORDS_PER_BLOCK = 1 << 18
+# Entries of a block's masks: as numbers, a quarter at a time, they fit a core's cache.
+_ENTRIES_PER_BLOCK = 1 << 18
 _LARGEST_BLOCK = 1 << 13
 _SMALLEST_BLOCK = 1 << 5
 
@@ -33,7 +33,7 @@ _PARITY = 0x1BD11BDA  # of Threefry's key schedule
 
 def block_size(num_workers: int) -> int:
     """Trials per block: a power of 2 that depends on k alone."""
-    size = max(1, _WORDS_PER_BLOCK // num_workers)
+    size = max(1, _ENTRIES_PER_BLOCK // num_workers)
     size = 1 << (size.bit_length() - 1)
     return min(max(size, _SMALLEST_BLOCK), _LARGEST_BLOCK)
 
@@ -117,7 +117,8 @@ def bernoulli_masks(
     def thresholds_of_block() -> UInt32[Array, "k groups"]:
         counter = _row_major_index(shape[:2]) + jnp.uint32(k * lanes)
         rounding, _ = _threefry(words, counter, block)
-        return limits.at[:, None] + (rounding < limits.fraction[:, None])
+        up = (rounding < limits.fraction[:, None]).astype(jnp.uint32)
+        return jnp.asarray(limits.at)[:, None] + up
 
     at = _materialised(thresholds_of_block, block)[:, :, None]
 

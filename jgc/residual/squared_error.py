@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 from jaxtyping import Array, Bool, Float
 
 from jgc.decoders import Decoder, coefficients, fixed
@@ -109,5 +110,6 @@ def _compressed(
     matrix = matrix @ model.factor(n)
     if matrix.shape[1] > rank or matrix.shape[1] > k + 1:
         # ‖Hᵀx‖ = ‖Rx‖ for Hᵀ = QR.
-        return np.linalg.qr(matrix.T, mode="r").T
+        triangle: np.ndarray = scipy.linalg.qr(matrix.T, mode="r")[0]
+        return triangle[: min(matrix.shape)].T
     return matrix
