@@ -7,11 +7,12 @@
     gradient = plan.decode(messages, mask)            # without the late workers
     error = jgc.residual.exact(plan).mean             # E‖g − ĝ‖²
 
-The core is `CodingPlan`, `codes`, `residual` and `stragglers`; `training` takes a
-user's own loss. `jgc.detection` is an extra and is imported by name.
+The core is `CodingPlan`, `codes`, `decoders`, `residual` and `stragglers`. Imported by
+name: `jgc.training`, coded steps for a user's own loss; `jgc.diagnostics`, numbers and
+pictures of a plan; `jgc.detection`, an extra.
 """
 
-from jgc import codes, residual, stragglers
+from jgc import codes, decoders, residual, stragglers
 from jgc.plan import CodingPlan
 
-__all__ = ["CodingPlan", "codes", "residual", "stragglers"]
+__all__ = ["CodingPlan", "codes", "decoders", "residual", "stragglers"]

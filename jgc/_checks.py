@@ -39,9 +39,25 @@ def within(name: str, value: ArrayLike, low: float, high: float) -> np.ndarray:
     if outside.any():
         at = int(np.flatnonzero(outside)[0])
         raise ValueError(
-            f"{name} must lie in [{low:g}, {high:g}], got {name}[{at}] = {array[at]!r}"
+            f"{name} must lie in [{low:g}, {high:g}], "
+            f"got {name}[{at}] = {float(array[at])!r}"
         )
     return array
+
+
+def one_or_each(
+    name: str, value: ArrayLike, size: int, owner: str
+) -> Float[np.ndarray, " size"]:
+    """A number for all, or one for each `owner`, as a `vector` of `size`."""
+    array = _numbers(name, value)
+    if array.ndim == 0:
+        array = np.broadcast_to(array, (size,))
+    if array.shape != (size,):
+        raise ValueError(
+            f"{name} must be a number or {size} of them, one a {owner}, got shape "
+            f"{array.shape}"
+        )
+    return vector(name, array)
 
 
 def scalar(name: str, value: Any, low: float = -np.inf, high: float = np.inf) -> float:

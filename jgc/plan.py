@@ -70,6 +70,7 @@ class CodingPlan:
         is_dense = 4 * self.num_edges >= self.num_workers * self.num_partitions
 
         def encode_leaf(gradient: Array) -> Array:
+            gradient = _as_inexact(gradient)
             coefficient = jnp.asarray(self.edge_coefficient, gradient.dtype)
             if is_dense:
                 shape = (self.num_workers, self.num_partitions)
@@ -105,6 +106,7 @@ class CodingPlan:
         mask = jnp.asarray(mask, bool)
 
         def decode_leaf(message: Array) -> Array:
+            message = _as_inexact(message)
             answered = mask.reshape(mask.shape + (1,) * (message.ndim - 1))
             weights = jnp.asarray(self.weights, message.dtype)
             return _weighted_sum(weights, jnp.where(answered, message, 0))
@@ -166,6 +168,13 @@ class CodingPlan:
             edge_values,
         )
         return matrix
+
+
+def _as_inexact(leaf: Array) -> Array:
+    """NumPy arrays cannot be indexed by tracers, and integers cannot hold a_ij."""
+    leaf = jnp.asarray(leaf)
+    dtype = leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else float
+    return leaf.astype(dtype)
 
 
 def _scale(factors: Array, values: Array) -> Array:

@@ -1,15 +1,43 @@
-"""Gradient codes: each constructor takes p and n and returns a `CodingPlan`."""
+"""Gradient codes: each constructor takes p and n and returns a `CodingPlan`.
 
+Optimal for aligned gradients: `interval` (start here), `scheme_i`, `scheme_ii`,
+`sparse`, `dense`; `on_placement` for data already placed and `reference` for
+constraints. Exact for few stragglers: `fractional_repetition`, `cyclic_repetition`.
+Random: `bernoulli`, `stochastic`, `random_graph`, with `placement_report`. Without
+redundancy: `uncoded`, `straggler_free`.
+"""
+
+from jgc.codes.bernoulli import bernoulli
+from jgc.codes.cyclic_repetition import cyclic_repetition
+from jgc.codes.dense import dense
+from jgc.codes.fractional_repetition import fractional_repetition
 from jgc.codes.interval import interval
+from jgc.codes.on_placement import on_placement
 from jgc.codes.optimal_structure import NegativeCoefficientWarning
+from jgc.codes.placement_report import PlacementReport, placement_report
+from jgc.codes.random_graph import random_graph
+from jgc.codes.reference import reference
 from jgc.codes.schemes import scheme_i, scheme_ii
+from jgc.codes.sparse import sparse
+from jgc.codes.stochastic import stochastic
 from jgc.codes.uncoded import straggler_free, uncoded
 
 __all__ = [
     "NegativeCoefficientWarning",
+    "PlacementReport",
+    "bernoulli",
+    "cyclic_repetition",
+    "dense",
+    "fractional_repetition",
     "interval",
+    "on_placement",
+    "placement_report",
+    "random_graph",
+    "reference",
     "scheme_i",
     "scheme_ii",
+    "sparse",
+    "stochastic",
     "straggler_free",
     "uncoded",
 ]

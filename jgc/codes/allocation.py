@@ -8,7 +8,6 @@ defaults follow Y, because α = Y_i − (b_i − 1) is then the least.
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
-from scipy.optimize import isotonic_regression
 
 from jgc import _checks
 
@@ -37,22 +36,19 @@ def default_for_scheme_i(y: Float[np.ndarray, " k"], n: int) -> Int[np.ndarray, 
 
 
 def default_for_scheme_ii(y: Float[np.ndarray, " k"], n: int) -> Int[np.ndarray, " k"]:
-    """The partitions that neighbours share lie as near the cuts Y_1 + … + Y_i as can be.
+    """Neighbours share the partition that the cut Y_1 + … + Y_i between them lies in.
+
+    No α is then negative: with this allocation Scheme II is the interval code.
 
     Args:
         y: row sums in the scheme's order, ascending p; workers with Y_i = 0 hold
             nothing.
-        n: number of partitions, at least the number of workers with data − 1.
+        n: number of partitions.
     """
     sizes = np.zeros(y.size, np.int64)
     holders = np.flatnonzero(y > 0)
     cuts = np.cumsum(y[holders])[:-1]
-    rank = np.arange(cuts.size)
-    # Neighbours share distinct partitions, so the shared ones increase strictly:
-    # least squares from the middle of partition q to the cut, on q − rank.
-    spare = n - cuts.size
-    slack = isotonic_regression(cuts - 0.5 - rank).x if cuts.size else cuts
-    shared = np.clip(np.rint(slack), 0, spare).astype(np.int64) + rank
+    shared = np.clip(np.ceil(cuts).astype(np.int64) - 1, 0, n - 1)
     sizes[holders] = np.diff(np.concatenate([[0], shared, [n - 1]])) + 1
     return sizes
 

@@ -42,7 +42,7 @@ def interval(
     if layers > n:
         raise ValueError(f"layers must be at most num_partitions = {n}, got {layers}")
     order = np.argsort(p, kind="stable")
-    rank, partition, alpha = _overlaps(row_sums(p, n)[order], n)
+    rank, partition, alpha = overlaps(row_sums(p, n)[order], n)
     worker = order[rank]
     if layers > 1:
         worker, partition, alpha = _mean_of_shifts(worker, partition, alpha, n, layers)
@@ -57,7 +57,7 @@ def interval(
     )
 
 
-def _overlaps(
+def overlaps(
     y: Float[np.ndarray, " k"], n: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Edges (rank, partition, α) of consecutive pieces of lengths y on [0, n]."""

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from jgc import _checks
+from jgc.codes.edges import plan_from_edges
 from jgc.plan import CodingPlan
 
 # A worker's coefficients are divided by Y_i; beyond this ratio they would not be
@@ -26,18 +27,30 @@ class NegativeCoefficientWarning(UserWarning):
     """A plan has α < 0: gradients that point apart may exceed the bound n²/D."""
 
 
-def inverse_odds_shares(p: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+def inverse_odds_shares(
+    p: Float[np.ndarray, " k"], group: Int[np.ndarray, " k"] | None = None
+) -> Float[np.ndarray, " k"]:
     """δ_i^{-1}/D: each worker's share of the total inverse odds; sums to 1.
 
     Workers with p_i = 0 share equally and leave nothing to the others; p_i = 1
     has share 0. Finite for every p in [0, 1] that is not all 1.
+
+    Args:
+        p: straggler probabilities.
+        group: of each worker, if shares are to be of its group's total: integers ≥ 0.
+            No group may have p all 1.
     """
-    if (p == 0).any():
-        shares = (p == 0).astype(np.float64)
-    else:
-        # (1 − p_i)/p_i scaled by the least p, so that 10^-300 does not overflow.
-        shares = (1 - p) * (p.min() / p)
-    return shares / shares.sum()
+    if group is None:
+        group = np.zeros(p.size, np.int64)
+    least = np.full(group.max() + 1, np.inf)
+    np.minimum.at(least, group, p)
+    smallest = least[group]
+    # (1 − p_i)/p_i scaled by the least p, so that 10^-300 does not overflow.
+    ratio = np.divide(smallest, p, out=np.ones(p.size), where=p > 0)
+    shares = (1 - p) * ratio
+    total = np.zeros(least.size, np.longdouble)
+    np.add.at(total, group, shares)
+    return shares / total.astype(np.float64)[group]
 
 
 def row_sums(p: Float[np.ndarray, " k"], num_partitions: int) -> np.ndarray:
@@ -82,8 +95,6 @@ def plan_from_alpha(
         ValueError: `expected_weights` is not k positive numbers.
     """
     k = p.size
-    order = np.lexsort((partition, worker))
-    worker, partition, alpha = worker[order], partition[order], alpha[order]
     if expected_weights is None:
         sums = np.bincount(worker, weights=alpha, minlength=k)
         largest = np.zeros(k)
@@ -98,13 +109,23 @@ def plan_from_alpha(
                 f"got {expected_weights!r}"
             )
     holds_data = np.bincount(worker, minlength=k) > 0
-    return CodingPlan(
-        straggler_probabilities=p,
-        edge_worker=worker.astype(np.int32),
-        edge_partition=partition.astype(np.int32),
-        edge_coefficient=alpha / w_tilde[worker],
-        weights=np.divide(w_tilde, 1 - p, out=np.zeros(k), where=holds_data),
-        num_workers=k,
+    with np.errstate(over="ignore"):
+        coefficient = alpha / w_tilde[worker]
+        weights = np.divide(w_tilde, 1 - p, out=np.zeros(k), where=holds_data)
+    overflows = ~np.isfinite(weights)
+    overflows[worker[~np.isfinite(coefficient)]] = True
+    if overflows.any():
+        at = int(np.argmax(overflows))
+        raise ValueError(
+            f"expected_weights must leave α/w̃ and w̃/(1 − p) finite, got "
+            f"expected_weights[{at}] = {w_tilde[at]!r}"
+        )
+    return plan_from_edges(
+        p,
+        worker,
+        partition,
+        coefficient,
+        weights=weights,
         num_partitions=num_partitions,
         name=name,
     )
@@ -119,10 +140,10 @@ def warn_if_negative(plan: CodingPlan) -> CodingPlan:
     alpha = plan.edge_alpha()
     if alpha.size and alpha.min() < -_ROUNDING:
         warnings.warn(
-            f"{plan.name} has negative coefficients here (least α = "
-            f"{alpha.min():.3g}): gradients that point apart may exceed the bound n²/D "
-            "of Lemma 1. jgc.residual.bounds(plan) certifies the worst case; "
-            "jgc.codes.interval has no negative coefficient at the same load.",
+            # No figures, so that Python shows it once, whatever the number of plans.
+            f"{plan.name} has negative coefficients here: gradients that point apart "
+            "may exceed the bound n²/D of Lemma 1. jgc.residual.bounds(plan) certifies "
+            "the worst case; jgc.codes.interval is never negative, at the same load.",
             NegativeCoefficientWarning,
             stacklevel=3,
         )

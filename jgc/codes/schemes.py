@@ -68,18 +68,19 @@ def scheme_ii(
     """Scheme II (25–27): neighbours in the order of p share exactly one partition.
 
     Unbiased, least error for aligned gradients, load (n + k − 1)/n; no partition is
-    on more than two workers. Gradients that differ between partitions cost it more
-    than `interval`, much more when p is strongly unequal and n is near k.
+    on more than two workers where b_i ≥ 2 but at the ends. Gradients that differ
+    between partitions cost it more than `interval` unless b follows Y: then it is the
+    interval code.
 
     Args:
         p: straggler probabilities (k,), each in [0, 1], not all 1; any order.
-        num_partitions: n ≥ 1; the default `batch_sizes` need n ≥ k − 1, where k counts
-            the workers with data.
+        num_partitions: n ≥ k − 1, where k counts the workers with data, as the paper's
+            b_i ≥ 2 entails; any n ≥ 1 when `batch_sizes` are given.
         batch_sizes: b_i (k,), in p's order, at least 1 with sum n + k − 1; workers that
-            never answer (p_i = 1) have 0 and do not count in k. The default follows Y
-            and has b_i ≥ 2, as in the paper, but for the least and the most probable
-            straggler. A worker between them with b_i = 1 shares its one partition with
-            both neighbours.
+            never answer (p_i = 1) have 0 and do not count in k. A worker with b_i = 1
+            shares its one partition with both neighbours; the paper has such workers
+            at the ends only, but its formulas hold [ours]. The default follows Y, so
+            that no α is negative.
         expected_weights: w̃_i = (1 − p_i) w_i (17), positive (k,); any choice decodes
             to the same gradient. The default makes messages weighted means.
 
@@ -129,7 +130,6 @@ def scheme_ii(
 def _check_enough_partitions(num_holders: int, n: int) -> None:
     if n < num_holders - 1:
         raise ValueError(
-            f"num_partitions must be at least k − 1 = {num_holders - 1} for Scheme II's "
-            "default batch_sizes, where every two neighbours share a partition of "
-            f"their own, got {n}; jgc.codes.interval takes any number"
+            f"num_partitions must be at least k − 1 = {num_holders - 1} in Scheme II, "
+            f"got {n}; give batch_sizes, or take jgc.codes.interval, which has no limit"
         )

@@ -41,3 +41,16 @@ class Detections(NamedTuple):
     scores: Float[Array, "N K"]
     labels: Int[Array, "N K"]
     valid: Bool[Array, "N K"]
+
+
+class Predictions(NamedTuple):
+    """What a detector's network says about each of A anchors of N images.
+
+    Attributes:
+        logits: one for each of C classes; there is no background class.
+        offsets: from the anchor to the object's box, as `jgc.detection.boxes.encode`
+            gives them.
+    """
+
+    logits: Float[Array, "N A C"]
+    offsets: Float[Array, "N A 4"]

@@ -1,1 +1,34 @@
-"""Detection data through TFDS, as fixed-shape arrays."""
+"""Detection data through TFDS, as fixed-shape arrays.
+
+`open_source` opens COCO 2017, a folder in COCO's layout or the embedded shapes;
+`load_split` turns a split into arrays; `assign_partitions` cuts it into the n
+partitions that gradient coding assigns to workers.
+"""
+
+from jgc.detection.data import _requirements as _requirements  # before all others
+from jgc.detection.data.arrays import LoadedSplit, load_split
+from jgc.detection.data.categories import COCO_2017, Categories
+from jgc.detection.data.coco_folder import prepare_coco_folder
+from jgc.detection.data.coco_layout import COCO_2017_SPLITS, CocoSplit
+from jgc.detection.data.partition import assign_partitions
+from jgc.detection.data.report import REASONS, SplitReport
+from jgc.detection.data.shapes import SHAPE_CATEGORIES, generate_shapes
+from jgc.detection.data.source import DetectionSource, Record, open_source
+
+__all__ = [
+    "COCO_2017",
+    "COCO_2017_SPLITS",
+    "REASONS",
+    "SHAPE_CATEGORIES",
+    "Categories",
+    "CocoSplit",
+    "DetectionSource",
+    "LoadedSplit",
+    "Record",
+    "SplitReport",
+    "assign_partitions",
+    "generate_shapes",
+    "load_split",
+    "open_source",
+    "prepare_coco_folder",
+]

@@ -1,0 +1,98 @@
+"""The cost of a coded step over plain gradient descent on the same examples.
+
+    python -m benchmarks.coded_step
+
+Both steps are compiled by the same jit, run in turns in one process and end in the
+same optimizer update; the plain one is the gradient of the mean loss. Prints the
+ratio of their median times; the target is at most 1.05.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jgc
+from benchmarks.machine import describe_machine
+from jgc.detection import Examples, ssdlite
+from jgc.training import TrainState, init_state, make_step
+
+NUM_CLASSES, NUM_OBJECTS = 6, 4
+
+
+def random_examples(num_images: int, size: int) -> Examples:
+    """Images of noise with random boxes; the work does not depend on the content."""
+    rng = np.random.default_rng(0)
+    corners = np.sort(rng.uniform(size=(num_images, NUM_OBJECTS, 2, 2)), axis=2)
+    shape = (num_images, NUM_OBJECTS)
+    return Examples(
+        image=jnp.asarray(rng.integers(0, 256, (num_images, size, size, 3), np.uint8)),
+        boxes=jnp.asarray(corners.reshape(*shape, 4), jnp.float32),
+        labels=jnp.asarray(rng.integers(0, NUM_CLASSES, shape), jnp.int32),
+        valid=jnp.ones(shape, bool),
+        crowd=jnp.zeros(shape, bool),
+    )
+
+
+def seconds(step: Callable[[], TrainState]) -> float:
+    """How long one step takes, until its result is there."""
+    start = time.perf_counter()
+    jax.block_until_ready(step())
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--size", type=int, default=64, help="pixels of a side")
+    parser.add_argument("--width", type=float, default=0.25)
+    parser.add_argument("--repeats", type=int, default=40)
+    options = parser.parse_args()
+
+    detector = ssdlite(
+        num_classes=NUM_CLASSES, image_size=options.size, width=options.width
+    )
+    optimizer = optax.sgd(0.01)
+    examples = random_examples(options.images, options.size)
+    state = init_state(jax.jit(detector.init)(jax.random.key(0)), optimizer)
+
+    plan = jgc.codes.interval(np.linspace(0.1, 0.9, 10), num_partitions=10)
+    partition = jnp.arange(options.images) % plan.num_partitions
+    mask = jnp.arange(plan.num_workers) % 3 > 0
+    coded_step = make_step(detector.loss, optimizer)
+    coefficients = jax.jit(plan.coefficients)
+
+    @jax.jit
+    def plain_step(state: TrainState) -> TrainState:
+        gradient = jax.grad(lambda p: detector.loss(p, examples).mean())(state.params)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return state._replace(params=params, opt_state=opt_state)
+
+    steps = {
+        "plain": lambda: plain_step(state),
+        "coded": lambda: coded_step(state, examples, partition, coefficients(mask))[0],
+    }
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        seconds(step)  # compiles
+    for _ in range(options.repeats):
+        for name, step in steps.items():
+            times[name].append(seconds(step))
+
+    print(describe_machine())
+    print(f"{options.images} images of {options.size} px, width {options.width}")
+    median = {name: statistics.median(values) for name, values in times.items()}
+    for name, value in median.items():
+        print(f"  {name} step: {1e3 * value:.1f} ms")
+    print(f"  coded / plain: {median['coded'] / median['plain']:.3f}")
+
+
+if __name__ == "__main__":
+    main()

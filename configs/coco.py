@@ -1,0 +1,27 @@
+r"""All schemes on COCO, or a part of it, at the paper's learning rate.
+
+    python -m experiments.train --config=configs/coco.py --workdir=runs/coco \
+    --config.data.directory=/path/to/coco
+
+Prints COCO's 12 numbers of every run; see the README for what to expect.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import settings
+
+
+def get_config() -> ConfigDict:
+    """Settings of the experiment."""
+    config = settings.default()
+    config.model.image_size = 128
+    config.model.width = 0.5
+    config.model.strides = (8, 16, 32, 64, 128)
+    config.model.min_scale = 0.1
+    config.chunk_size = 20
+    config.num_iterations = 60
+    config.evaluate_every = 20
+    config.checkpoint_every = 20
+    config.num_seeds = 1
+    config.learning_rate = 0.05
+    return config

@@ -1,0 +1,17 @@
+"""The main job: all schemes on the generated shapes, on a laptop."""
+
+from ml_collections import ConfigDict
+
+from experiments import settings
+
+
+def get_config() -> ConfigDict:
+    """Settings of the experiment."""
+    config = settings.default()
+    config.model.image_size = 64
+    config.model.width = 0.25
+    config.model.strides = (8, 16, 32)
+    config.num_iterations = 20
+    config.num_seeds = 1
+    config.learning_rate = 0.05
+    return config

@@ -1,0 +1,159 @@
+"""The detection task of a config: data, detector, validation loss and COCO's scores."""
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from experiments.runs import Task
+from jgc.detection import CocoScores, Detections, Detector, Examples, evaluate, ssdlite
+from jgc.detection.data import (
+    DetectionSource,
+    LoadedSplit,
+    assign_partitions,
+    generate_shapes,
+    load_split,
+    open_source,
+)
+from jgc.training.simulated import Params
+
+_LOG = logging.getLogger(__name__)
+_IMAGES_AT_ONCE = 32  # in evaluation
+
+
+class DetectionTask(NamedTuple):
+    """A detector, and the images that it is trained and validated on.
+
+    Attributes:
+        detector: its pure functions.
+        train: the images to train on.
+        validation: the images to validate and score on.
+        class_names: the name of each label.
+        category_ids: COCO's category id of each label.
+    """
+
+    detector: Detector
+    train: LoadedSplit
+    validation: LoadedSplit
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+
+    def task(self, *, num_partitions: int) -> Task:
+        """What the runs of an experiment share; puts the data on the device."""
+        train = jax.tree.map(jnp.asarray, self.train.examples)
+        validation_loss = jax.jit(self.detector.loss)
+        detect = jax.jit(self.detector.detect)
+
+        def mean_loss(params: Params) -> Float[Array, ""]:
+            batches = [
+                validation_loss(params, batch)
+                for batch in _batches(self.validation.examples)
+            ]
+            return jnp.concatenate(batches).mean()
+
+        def score(params: Params) -> dict[str, Any]:
+            batches = [
+                detect(params, batch.image)
+                for batch in _batches(self.validation.examples)
+            ]
+            detections = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
+            return self.score(detections)._asdict()
+
+        return Task(
+            init=jax.jit(self.detector.init),
+            examples=train,
+            partition=jnp.asarray(
+                assign_partitions(train.image.shape[0], num_partitions=num_partitions)
+            ),
+            validation_loss=mean_loss,
+            score=score,
+        )
+
+    def score(self, detections: Detections) -> CocoScores:
+        """COCO's 12 numbers of detections on all validation images."""
+        return evaluate(
+            detections,
+            self.validation.image_ids.tolist(),
+            self.validation.ground_truth,
+            category_ids=self.category_ids,
+        )
+
+
+def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
+    """Generates or prepares the data that `config` names and loads it to memory.
+
+    Raises:
+        FileNotFoundError: `config.data.directory` or a part of it does not exist.
+        ValueError: what is there is not a detection data set, or a setting does not
+            fit it.
+    """
+    cache = Path(config.data.cache_directory or default_cache)
+    if config.data.directory:
+        directory = Path(config.data.directory)
+    else:
+        shapes = config.data.shapes
+        _LOG.info("Drawing the shapes data set")
+        directory = generate_shapes(
+            cache / "shapes",
+            num_train=shapes.num_train,
+            num_val=shapes.num_validation,
+            image_size=shapes.image_size,
+            seed=shapes.seed,
+        )
+    source = open_source(directory, split="train", cache_dir=cache)
+    train = _load(source, config, limit=config.data.num_train)
+    if config.data.validate_on_train:
+        validation = train
+    else:
+        validation = _load(
+            open_source(directory, split="validation", cache_dir=cache),
+            config,
+            limit=config.data.num_validation,
+        )
+    detector = ssdlite(
+        num_classes=len(source.class_names),
+        image_size=config.model.image_size,
+        width=config.model.width,
+        strides=config.model.strides,
+        min_scale=config.model.min_scale,
+    )
+    return DetectionTask(
+        detector, train, validation, source.class_names, source.category_ids
+    )
+
+
+def _load(source: DetectionSource, config: Any, *, limit: int) -> LoadedSplit:
+    loaded = load_split(
+        source,
+        size=config.model.image_size,
+        max_objects=config.data.max_objects,
+        limit=limit or None,
+    )
+    _LOG.info(
+        "%s: %d images, %d annotations",
+        source.split,
+        len(loaded.image_ids),
+        len(loaded.ground_truth["annotations"]),
+    )
+    if loaded.dropped_objects:
+        _LOG.warning(
+            "%d annotations of %d images exceed config.data.max_objects = %d and are "
+            "not trained on",
+            loaded.dropped_objects,
+            loaded.crowded_images,
+            config.data.max_objects,
+        )
+    return loaded
+
+
+def _batches(examples: Examples) -> list[Examples]:
+    """Equal batches, but for the last: two shapes to compile."""
+    size = examples.image.shape[0]
+    return [
+        jax.tree.map(lambda leaf, s=start: leaf[s : s + _IMAGES_AT_ONCE], examples)
+        for start in range(0, size, _IMAGES_AT_ONCE)
+    ]

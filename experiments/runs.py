@@ -1,0 +1,216 @@
+"""One training run: a scheme against a deadline from one seed, safe to kill."""
+
+import functools
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+import jgc
+from experiments.plans import SCHEMES, draw_psi
+from experiments.progress import Progress
+from jgc.training import TrainState, init_state
+from jgc.training.checkpoint import Checkpoints
+from jgc.training.files import read_json_lines, write_atomically
+from jgc.training.metrics import MetricsWriter
+from jgc.training.simulated import Examples, Params
+
+METRICS = "metrics.jsonl"
+RESULT = "result.json"
+
+
+class Task(NamedTuple):
+    """What is trained: everything that all runs of an experiment share.
+
+    Attributes:
+        init: `init(key) -> params`.
+        examples: the training data, a leading axis over the N examples.
+        partition: the partition of each example.
+        validation_loss: `validation_loss(params)`, a scalar.
+        score: `score(params)`, the named scores of a trained model.
+    """
+
+    init: Callable[[Array], Params]
+    examples: Examples
+    partition: Int[Array, " N"]
+    validation_loss: Callable[[Params], Array]
+    score: Callable[[Params], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A scheme, a deadline (None if the scheme waits for every worker) and a seed."""
+
+    scheme: str
+    deadline: float | None
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder."""
+        deadline = "" if self.deadline is None else f"-deadline{self.deadline:g}"
+        return f"{self.scheme}{deadline}-seed{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """The scheme and its deadline, for pictures."""
+        deadline = "" if self.deadline is None else f", τ = {self.deadline:g}"
+        return self.scheme + deadline
+
+
+def list_runs(config: Any) -> list[Run]:
+    """Every scheme against every deadline from every seed; all schemes of a seed first.
+
+    An experiment that is cut short has thus compared all schemes on its first seeds.
+    """
+    return [
+        Run(scheme, deadline, seed)
+        for seed in range(config.num_seeds)
+        for scheme in config.schemes
+        for deadline in ([None] if SCHEMES[scheme].waits_for_all else config.deadlines)
+    ]
+
+
+def run_directory(workdir: Path, run: Run) -> Path:
+    """Where the run keeps its metrics, checkpoints and result."""
+    return workdir / "runs" / run.name
+
+
+class RunKeys(NamedTuple):
+    """Independent keys of a seed; schemes share them, so they meet the same masks."""
+
+    params: Array
+    psi: Array
+    code: Array
+    masks: Array
+
+
+def keys_of(seed: int) -> RunKeys:
+    """The keys that everything random in a run of this seed comes from."""
+    return RunKeys(*jax.random.split(jax.random.key(seed), 4))
+
+
+def design(run: Run, config: Any) -> jgc.CodingPlan:
+    """The run's plan; ψ depends on the seed alone."""
+    keys = keys_of(run.seed)
+    psi = draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max)
+    if run.deadline is None:
+        p = np.zeros(config.num_workers)
+    else:
+        p = jgc.stragglers.deadline_probabilities(psi, deadline=run.deadline)
+    return SCHEMES[run.scheme].design(p, config.num_partitions, keys.code)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _coefficients(
+    decoder: jgc.decoders.Decoder, plan: jgc.CodingPlan, mask: Array
+) -> Float[Array, " n"]:
+    return decoder.coefficients(plan, mask)
+
+
+def train(
+    run: Run,
+    task: Task,
+    step: Callable[..., tuple[TrainState, Array]],
+    optimizer: optax.GradientTransformation,
+    config: Any,
+    directory: Path,
+    progress: Progress,
+) -> None:
+    """Trains to the end from the newest checkpoint, and leaves `result.json`.
+
+    Args:
+        run: what to run.
+        task: what to train.
+        step: of `jgc.training.make_step`, shared by all runs so that it compiles once.
+        optimizer: the one in `step`.
+        config: of the experiment.
+        directory: the run's own.
+        progress: told of every iteration.
+    """
+    plan, decoder = design(run, config), SCHEMES[run.scheme].decoder
+    stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
+    keys = keys_of(run.seed)
+    straggler_key, mask_key = jax.random.split(keys.masks)
+
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        state = init_state(
+            task.init(keys.params), optimizer, stragglers.init(straggler_key)
+        )
+        state = checkpoints.restore_newest(like=state) or state
+        start = int(state.iteration)
+        progress.start_run(run.name, start)
+        with MetricsWriter(directory, resume_from=start) as metrics:
+            for iteration in range(start + 1, config.num_iterations + 1):
+                is_last = iteration == config.num_iterations
+                mask, straggler_state = stragglers.sample(
+                    state.straggler_state, jax.random.fold_in(mask_key, iteration)
+                )
+                state, losses = step(
+                    state._replace(straggler_state=straggler_state),
+                    task.examples,
+                    task.partition,
+                    _coefficients(decoder, plan, mask),
+                )
+                row = {"loss": float(losses.mean()), "answered": int(mask.sum())}
+                _check_finite(run, iteration, row["loss"])
+                if is_last or iteration % config.evaluate_every == 0:
+                    row["validation_loss"] = float(task.validation_loss(state.params))
+                metrics.write(iteration, **row)
+                progress.advance(row["loss"])
+                if is_last or iteration % config.checkpoint_every == 0:
+                    metrics.flush()  # a checkpoint promises the metrics up to it
+                    checkpoints.save(iteration, state)
+    result = {
+        "run": asdict(run),
+        "code": plan.name,
+        "load": plan.load,
+        **_relative_errors(plan),
+        **{f"final_{name}": value for name, value in _last_metrics(directory).items()},
+        **task.score(state.params),
+    }
+    write_atomically(directory / RESULT, json.dumps(result, indent=2) + "\n")
+
+
+def restore_params(
+    run: Run,
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    directory: Path,
+) -> Params:
+    """The parameters at the end of a finished run."""
+    fresh = init_state(task.init(keys_of(run.seed).params), optimizer)
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        state = checkpoints.restore_newest(like=fresh)
+    if state is None:
+        raise FileNotFoundError(f"{directory} has no checkpoint")
+    return state.params
+
+
+def _relative_errors(plan: jgc.CodingPlan) -> dict[str, float]:
+    """E‖g − ĝ‖²/‖g‖² for equal and for orthogonal partition gradients."""
+    bounds = jgc.residual.bounds(plan)
+    return {
+        "relative_error_aligned": bounds.aligned / plan.num_partitions**2,
+        "relative_error_orthogonal": bounds.orthogonal / plan.num_partitions,
+    }
+
+
+def _last_metrics(directory: Path) -> dict[str, float]:
+    row = read_json_lines(directory / METRICS)[-1]
+    return {name: row[name] for name in ("loss", "validation_loss")}
+
+
+def _check_finite(run: Run, iteration: int, loss: float) -> None:
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"{run.name}: the loss is {loss} at iteration {iteration}; lower "
+            "config.learning_rate"
+        )

@@ -1,0 +1,79 @@
+"""Trains one detector under every scheme, deadline and seed, and compares them.
+
+    python -m experiments.train --config=configs/shapes.py --workdir=runs/shapes
+
+Killed at any point, the same command goes on to the same results. What it leaves in
+the working directory: `table.md` and `table.csv`, `convergence.png`,
+`detections.png`, and a folder for each run with its metrics, TensorBoard events,
+checkpoints and result.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import launch, report, settings
+from experiments.detection import DetectionTask, load_detection_task
+from experiments.detection_picture import draw_comparison
+from experiments.optimizers import OPTIMIZERS
+from experiments.progress import Progress
+from experiments.runs import RESULT, Run, Task, design, list_runs, run_directory, train
+from experiments.workdir import check_same_experiment, claim
+from jgc.training import make_step
+
+_LOG = logging.getLogger("experiments.train")  # __name__ is __main__ here
+_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "where results go", required=True)
+flags.mark_flag_as_required("config")
+
+
+def main() -> None:
+    """Runs what the config lists and has not finished in the working directory."""
+    config, workdir = _CONFIG.value, Path(_WORKDIR.value)
+    try:
+        runs, detection, task = prepare(config, workdir)
+    except (ValueError, OSError) as error:
+        raise launch.InputError(error) from error
+
+    optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
+    step = make_step(
+        detection.detector.loss, optimizer, chunk_size=config.chunk_size or None
+    )
+    folders = {run: run_directory(workdir, run) for run in runs}
+    left = [run for run in runs if not (folders[run] / RESULT).exists()]
+    _LOG.info("%d runs, %d finished before", len(runs), len(runs) - len(left))
+    with Progress(len(left), config.num_iterations) as progress:
+        for run in left:
+            train(run, task, step, optimizer, config, folders[run], progress)
+
+    report.write_report(runs, workdir)
+    draw_comparison(runs, detection, task, optimizer, workdir)
+    print(f"\nResults are in {workdir.absolute()}:")
+    for path in sorted(workdir.iterdir()):
+        print(f"  {path.name}")
+
+
+def prepare(config: Any, workdir: Path) -> tuple[list[Run], DetectionTask, Task]:
+    """Everything that wrong input can stop, so that it stops before training.
+
+    Raises:
+        ValueError: a setting is not accepted, a plan is infeasible, the data is
+            malformed, or `workdir` holds another experiment.
+        OSError: the data or `workdir` cannot be read or made.
+    """
+    settings.check(config)
+    check_same_experiment(config, workdir)
+    runs = list_runs(config)
+    for run in runs:
+        design(run, config)
+    detection = load_detection_task(config, default_cache=workdir / "data")
+    task = detection.task(num_partitions=config.num_partitions)
+    claim(config, workdir)
+    return runs, detection, task
+
+
+if __name__ == "__main__":
+    launch.run(main)

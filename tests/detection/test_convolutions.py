@@ -1,0 +1,71 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jgc.detection.models import convolutions
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("shape", [(6, 6), (7, 5), (4, 9), (2, 2), (1, 1)])
+def test_shifted_depthwise_is_the_grouped_convolution(shape, size, stride):
+    key = jax.random.key(0)
+    x = jax.random.normal(key, (2, *shape, 4))
+    kernel = jax.random.normal(key, (size, size, 4))
+
+    def both(function):
+        @jax.jit
+        def run(x, kernel):
+            y, pull = jax.vjp(lambda x, k: function(x, k), x, kernel)
+            return y, pull(jnp.cos(jnp.arange(y.size)).reshape(y.shape))
+
+        return run(x, kernel)
+
+    expected = both(lambda x, k: convolutions.grouped_depthwise(x, k, stride=stride))
+    actual = both(lambda x, k: convolutions.depthwise_conv(x, k, stride))
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_depthwise_runs_shifted_on_a_cpu_and_grouped_elsewhere():
+    arguments = jnp.zeros((1, 6, 6, 4)), jnp.zeros((3, 3, 4))
+    gradient = jax.jit(
+        jax.grad(lambda x, k: convolutions.depthwise_conv(x, k).sum(), (0, 1))
+    )
+    text = {
+        platform: gradient.trace(*arguments).lower(lowering_platforms=(platform,))
+        for platform in ("cpu", "cuda")
+    }
+    assert "convolution" not in text["cpu"].as_text()
+    assert "convolution" in text["cuda"].as_text()
+
+
+def test_depthwise_gradients_under_vmap_are_each_examples_own():
+    x = jax.random.normal(jax.random.key(0), (3, 1, 6, 6, 4))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 4))
+    gradient = jax.grad(lambda k, x: (convolutions.depthwise_conv(x, k, 2) ** 2).sum())
+    together = jax.vmap(gradient, in_axes=(None, 0))(kernel, x)
+    for one, alone in zip(x, together, strict=True):
+        np.testing.assert_allclose(gradient(kernel, one), alone, rtol=1e-5, atol=1e-5)
+
+
+def test_pointwise_is_a_1x1_convolution():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 5, 4))
+    kernel = jax.random.normal(jax.random.key(1), (4, 6))
+
+    def convolution(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel[None, None],
+            (1, 1),
+            "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+    for argument in (0, 1):
+        actual, expected = (
+            jax.grad(lambda *a, f=f: (f(*a) ** 2).sum(), argument)(x, kernel)
+            for f in (convolutions.pointwise, convolution)
+        )
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,153 @@
+import json
+from pathlib import Path
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from experiments import settings
+from experiments.progress import Progress
+from experiments.runs import (
+    RESULT,
+    Run,
+    Task,
+    design,
+    list_runs,
+    restore_params,
+    run_directory,
+    train,
+)
+from jgc.training import make_step
+from jgc.training.files import read_json_lines
+from tests.training import problems
+
+OPTIMIZER = optax.adam(0.05)
+
+
+class Killed(BaseException):
+    """Stands for a signal: nothing may catch it."""
+
+
+class KillsAfter(Progress):
+    """Progress that dies in the middle of an iteration's bookkeeping."""
+
+    def __init__(self, iterations):
+        super().__init__(1, 20)
+        self.left = iterations
+
+    def advance(self, loss):
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+
+@pytest.fixture
+def config():
+    config = settings.default()
+    config.num_workers = 5
+    config.num_partitions = 6
+    config.num_iterations = 20
+    config.evaluate_every = 4
+    config.checkpoint_every = 3
+    return config
+
+
+@pytest.fixture
+def task():
+    examples = problems.examples()
+    return Task(
+        init=lambda key: {
+            "weight": jax.random.normal(key, (problems.DIMENSION,)),
+            "bias": jnp.zeros(()),
+        },
+        examples=examples,
+        partition=jnp.arange(problems.NUM_EXAMPLES) % 6,
+        validation_loss=lambda params: problems.loss(params, examples).mean(),
+        score=lambda params: {"ap": float(params["bias"])},
+    )
+
+
+STEP = make_step(problems.loss, OPTIMIZER)
+RUN = Run("interval", 1.5, 0)
+
+
+def run_to_end(task, config, directory):
+    with Progress(1, config.num_iterations) as progress:
+        train(RUN, task, STEP, OPTIMIZER, config, directory, progress)
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 3, 4, 10, 19])
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, config, task, iterations):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run_to_end(task, config, whole)
+    with pytest.raises(Killed), KillsAfter(iterations) as progress:
+        train(RUN, task, STEP, OPTIMIZER, config, broken, progress)
+    assert not (broken / RESULT).exists()
+    run_to_end(task, config, broken)
+
+    def params(directory):
+        return restore_params(RUN, task, OPTIMIZER, directory)
+
+    chex.assert_trees_all_equal(params(whole), params(broken))
+    assert read_json_lines(whole / "metrics.jsonl") == read_json_lines(
+        broken / "metrics.jsonl"
+    )
+    assert (whole / RESULT).read_text() == (broken / RESULT).read_text()
+
+
+def test_result_and_metrics_of_a_run(tmp_path, config, task):
+    run_to_end(task, config, tmp_path)
+    rows = read_json_lines(tmp_path / "metrics.jsonl")
+    assert [row["iteration"] for row in rows] == list(range(1, 21))
+    evaluated = [row["iteration"] for row in rows if "validation_loss" in row]
+    assert evaluated == [4, 8, 12, 16, 20]
+    result = json.loads((tmp_path / RESULT).read_text())
+    assert result["final_loss"] == rows[-1]["loss"]
+    assert result["load"] == design(RUN, config).load
+    assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+def test_schemes_of_a_seed_face_the_same_stragglers(tmp_path, config, task):
+    answered = []
+    for scheme in ("is_sgd", "scheme_i", "interval"):
+        directory = tmp_path / scheme
+        with Progress(1, 20) as progress:
+            run = Run(scheme, 1.5, 3)
+            train(run, task, STEP, OPTIMIZER, config, directory, progress)
+        rows = read_json_lines(directory / "metrics.jsonl")
+        answered.append([row["answered"] for row in rows])
+    assert answered[0] == answered[1] == answered[2]
+    assert len(set(answered[0])) > 1
+
+
+def test_a_diverging_run_stops_with_advice(tmp_path, config, task):
+    step = make_step(lambda params, x: problems.loss(params, x) * jnp.nan, OPTIMIZER)
+    with (
+        pytest.raises(FloatingPointError, match=r"iteration 1; lower config\.learning"),
+        Progress(1, 20) as progress,
+    ):
+        train(RUN, task, step, OPTIMIZER, config, tmp_path, progress)
+
+
+def test_list_runs_pairs_schemes_with_deadlines_but_gd(config):
+    runs = list_runs(config)
+    assert len(runs) == len(set(runs)) == config.num_seeds * (1 + 4 * 2)
+    assert sum(run.scheme == "gd" for run in runs) == config.num_seeds
+    assert len({run_directory(Path("work"), run) for run in runs}) == len(runs)
+
+
+def test_psi_depends_on_the_seed_alone(config):
+    def p(scheme, deadline, seed):
+        return design(Run(scheme, deadline, seed), config).straggler_probabilities
+
+    np.testing.assert_array_equal(p("is_sgd", 1.1, 0), p("interval", 1.1, 0))
+    psi = [
+        -np.log(p("interval", deadline, 0)) / (deadline - 1) for deadline in (1.1, 2)
+    ]
+    np.testing.assert_allclose(psi[0], psi[1])
+    assert (psi[0] >= 0.1).all()
+    assert (psi[0] <= 2).all()
+    assert (p("interval", 1.1, 0) != p("interval", 1.1, 1)).all()
