@@ -13,7 +13,7 @@ with N⁺ and N⁻ copies has c = 2N⁻/(N⁺ + N⁻) on its v⁺, and N⁺ = N�
 odd cycle. A worker with one partition is the edge v⁺v⁻, a loop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -187,7 +187,13 @@ def _tree_weights(
     return jnp.where(is_loop, total, total / 2)
 
 
-graph = Decoder(_weights, direct_coefficients=_coefficients)
+def _specialise(plans: Sequence[CodingPlan]) -> Decoder:
+    for plan in plans:
+        _check_graph_code(plan)
+    return graph
+
+
+graph = Decoder(_weights, direct_coefficients=_coefficients, specialise=_specialise)
 """The weights of `least_squares`' coefficients for graph codes, in linear time.
 
 For codes whose workers hold two partitions (or one, or none) with coefficients 1: OD

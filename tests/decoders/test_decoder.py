@@ -9,7 +9,11 @@ from jgc import decoders
 
 from .helpers import all_masks, case_plans, plan_of
 
-PLANS = case_plans()
+PLANS = {
+    name: plan
+    for name, plan in case_plans().items()
+    if name in ("interval", "bernoulli", "fractional", "cyclic", "graph")
+}
 DECODERS = {
     name: getattr(decoders, name)
     for name in ("fixed", "representative", "least_squares", "graph")
