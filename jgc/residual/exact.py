@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from jgc import _checks
 from jgc.plan import CodingPlan
+from jgc.residual.gradient_model import gradient_model
 from jgc.residual.result import ResidualError
 
 
@@ -41,19 +41,14 @@ def exact(
     Raises:
         ValueError: more than one option, or a value out of its range.
     """
+    model = gradient_model(
+        plan.num_partitions, similarity=similarity, gram=gram, gradients=gradients
+    )
     moments = _Moments(plan)
-    if gram is None and gradients is None:
-        rho = (
-            1.0
-            if similarity is None
-            else _checks.scalar("similarity", similarity, 0, 1)
-        )
-        return _closed_form(rho * moments.aligned() + (1 - rho) * moments.orthogonal())
-    given = {"similarity": similarity, "gram": gram, "gradients": gradients}
-    names = [name for name, value in given.items() if value is not None]
-    if len(names) > 1:
-        raise ValueError(f"give one of similarity, gram and gradients, got {names}")
-    return _closed_form(moments.with_gram(_gram_matrix(plan, gram, gradients)))
+    if model.gram is not None:
+        return _closed_form(moments.with_gram(model.gram))
+    rho = model.similarity or 0.0
+    return _closed_form(rho * moments.aligned() + (1 - rho) * moments.orthogonal())
 
 
 class ResidualBounds(NamedTuple):
@@ -130,31 +125,6 @@ class _Moments:
 
     def _error(self, squared_bias: float, message_norms: np.ndarray) -> float:
         return float(squared_bias + (self.variance * message_norms).sum())
-
-
-def _gram_matrix(
-    plan: CodingPlan, gram: ArrayLike | None, gradients: ArrayLike | None
-) -> Float[np.ndarray, "n n"]:
-    n = plan.num_partitions
-    if gradients is not None:
-        rows = np.asarray(gradients, np.float64)
-        if rows.ndim != 2 or rows.shape[0] != n or not np.isfinite(rows).all():
-            raise ValueError(
-                f"gradients must be a finite ({n}, dimension) array, one row a "
-                f"partition, got shape {rows.shape}"
-            )
-        return rows @ rows.T
-    matrix = np.asarray(gram, np.float64)
-    if matrix.shape != (n, n) or not np.isfinite(matrix).all():
-        raise ValueError(
-            f"gram must be a finite ({n}, {n}) array, got shape {matrix.shape}"
-        )
-    scale = np.abs(matrix).max()
-    if not np.allclose(matrix, matrix.T, rtol=0, atol=1e-8 * scale):
-        raise ValueError("gram must be symmetric")
-    if np.linalg.eigvalsh(matrix).min() < -1e-8 * n * scale:
-        raise ValueError("gram must be positive semidefinite")
-    return matrix
 
 
 def _closed_form(mean: float) -> ResidualError:

@@ -1,0 +1,199 @@
+"""The residual error by sampling: any decoder, any straggler model, any size."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar, overload
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+from numpy.typing import ArrayLike
+
+from jgc import _checks
+from jgc.decoders import Decoder, fixed
+from jgc.plan import CodingPlan
+from jgc.residual.blocks import Sampling, Source, can_be_controlled
+from jgc.residual.driver import Run
+from jgc.residual.exact import exact
+from jgc.residual.gradient_model import gradient_model
+from jgc.residual.random_masks import (
+    block_size,
+    is_stateful,
+    key_words,
+    thresholds,
+)
+from jgc.residual.result import ResidualError
+from jgc.residual.squared_error import error_evaluator
+from jgc.residual.stacking import equal_edge_counts
+from jgc.stragglers import StragglerModel
+
+@overload
+def monte_carlo(
+    key: PRNGKeyArray,
+    plan: CodingPlan,
+    *,
+    num_trials: int,
+    decoder: Decoder = ...,
+    model: StragglerModel | None = ...,
+    similarity: float | None = ...,
+    gram: ArrayLike | None = ...,
+    gradients: ArrayLike | None = ...,
+    target_relative_error: float | None = ...,
+    control_variate: bool = ...,
+    chain_length: int = ...,
+    chunk_size: int | None = ...,
+    progress: bool | None = ...,
+) -> ResidualError: ...
+
+
+@overload
+def monte_carlo(
+    key: PRNGKeyArray,
+    plan: Sequence[CodingPlan],
+    *,
+    num_trials: int,
+    decoder: Decoder = ...,
+    model: StragglerModel | None = ...,
+    similarity: float | None = ...,
+    gram: ArrayLike | None = ...,
+    gradients: ArrayLike | None = ...,
+    target_relative_error: float | None = ...,
+    control_variate: bool = ...,
+    chain_length: int = ...,
+    chunk_size: int | None = ...,
+    progress: bool | None = ...,
+) -> list[ResidualError]: ...
+
+
+def monte_carlo(
+    key: PRNGKeyArray,
+    plan: CodingPlan | Sequence[CodingPlan],
+    *,
+    num_trials: int,
+    decoder: Decoder = fixed,
+    model: StragglerModel | None = None,
+    similarity: float | None = None,
+    gram: ArrayLike | None = None,
+    gradients: ArrayLike | None = None,
+    target_relative_error: float | None = None,
+    control_variate: bool = True,
+    chain_length: int = 64,
+    chunk_size: int | None = None,
+    progress: bool | None = None,
+) -> ResidualError | list[ResidualError]:
+    """E‖g − ĝ‖² from random masks, with its standard error.
+
+    Runs on all local devices in memory that does not grow with `num_trials`. Trials
+    belong to blocks of a size that depends on k alone, each with random bits of its own
+    from `key`; blocks are merged in order, in float64. So the result depends neither on
+    `chunk_size` nor on the number of devices, nor do different backends draw different
+    masks. Results are equal to the last bit on devices of one kind.
+
+    Args:
+        key: a JAX random key of any kind. The same key gives the same stragglers to
+            every plan with the same p, whatever its code and decoder: differences
+            between codes are known better than each error.
+        plan: the code, or several with equal k and n in one compiled call, of which
+            each may have its own p (for another p than it was designed for, replace
+            `straggler_probabilities`).
+        num_trials: masks to draw, at most; at least 2.
+        decoder: from `jgc.decoders`, or a `Decoder` of your own, given masks
+            (k, trials).
+        model: of the stragglers; by default independent, with the plan's p.
+        similarity: ρ in [0, 1], as in `exact`; default 1.
+        gram: G (n, n), as in `exact`.
+        gradients: the partition gradients (n, dimension), as in `exact`.
+        target_relative_error: stop once the standard error is at most this times the
+            mean, of every plan; looked at after each block, from 1,024 samples on.
+        control_variate: for decoders that depend on the mask, where stragglers are
+            independent, also measure the fixed decoder's error, whose mean is known,
+            and remove the part of the noise that it explains. The method is then
+            "monte_carlo, controlled".
+        chain_length: for models with a state: trials are runs of this many
+            consecutive iterations, and the standard error is that of independent runs.
+        chunk_size: trials per device call, rounded to whole blocks; by default calls
+            grow to a quarter of a second. Changes how often the progress moves.
+        progress: show a bar; by default on a terminal, if the run is long.
+
+    Returns:
+        One result, or one for each plan of a sequence.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+    plans = [plan] if isinstance(plan, CodingPlan) else list(plan)
+    num_trials = _checks.count("num_trials", num_trials, minimum=2)
+    chain_length = _checks.count("chain_length", chain_length)
+    if chunk_size is not None:
+        chunk_size = _checks.count("chunk_size", chunk_size)
+    if target_relative_error is not None:
+        target_relative_error = _checks.scalar(
+            "target_relative_error", target_relative_error, low=0.0
+        )
+    if not isinstance(decoder, Decoder):
+        raise ValueError(
+            "decoder must be one of jgc.decoders or jgc.decoders.Decoder(function), "
+            f"got {decoder!r}"
+        )
+    if not plans:
+        raise ValueError("plan must be a plan or a sequence of at least one, got none")
+    gradients_model = gradient_model(
+        plans[0].num_partitions, similarity=similarity, gram=gram, gradients=gradients
+    )
+    words = key_words(key)
+    k = plans[0].num_workers
+    steps = chain_length if model is not None and is_stateful(model, key) else 1
+    controlled = control_variate and can_be_controlled(decoder, model)
+    sampling = Sampling(
+        decoder, model, max(1, block_size(k) // steps), steps, controlled
+    )
+    control_mean = (
+        np.array(
+            [
+                exact(
+                    one,
+                    similarity=gradients_model.similarity,
+                    gram=gradients_model.gram,
+                ).mean
+                for one in plans
+            ]
+        )
+        if controlled
+        else None
+    )
+    padded = [replace(one, name="") for one in equal_edge_counts(plans)]
+    # Fixed decoders and random bits are 32-bit by name; what decides ranks and what
+    # is summed over trials is float64, whatever the user's setting.
+    dtype = np.float32 if decoder is fixed else np.float64
+    evaluators = _stacked(
+        [error_evaluator(one, gradients_model, dtype=dtype) for one in padded]
+    )
+    limits = _stacked([thresholds(one.straggler_probabilities) for one in padded])
+    run = Run(
+        sampling,
+        Source(key, words, limits),
+        evaluators,
+        num_samples=-(-num_trials // steps),
+        control_mean=control_mean,
+        target=target_relative_error,
+    )
+    with jax.enable_x64(True):
+        moments = run.finish(chunk_size=chunk_size, progress=progress)
+    mean, standard_error = moments.estimate(control_mean)
+    results = [
+        ResidualError(
+            mean=float(mean[i]),
+            standard_error=float(standard_error[i]),
+            trials=moments.count * steps,
+            method="monte_carlo, controlled" if controlled else "monte_carlo",
+        )
+        for i in range(len(plans))
+    ]
+    return results[0] if isinstance(plan, CodingPlan) else results
+
+
+_Tree = TypeVar("_Tree")
+
+
+def _stacked(trees: Sequence[_Tree]) -> _Tree:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)

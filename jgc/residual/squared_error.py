@@ -1,0 +1,116 @@
+"""‖g − ĝ‖² of a batch of masks, for any decoder and model of the gradients."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jgc.decoders import Decoder, coefficients, fixed
+from jgc.plan import AnyArray, CodingPlan
+from jgc.residual.gradient_model import GradientModel
+
+# A product of this many entries a trial is still faster than gathers over the edges.
+_DENSE_ENTRIES_PER_EDGE = 64
+_LARGEST_DENSE = 1 << 24
+
+
+class ErrorEvaluator(NamedTuple):
+    """Arrays to evaluate ‖g − ĝ‖² with; a pytree, goes through `jit`.
+
+    Attributes:
+        plan: the code.
+        weights: the plan's, in the arithmetic of fixed decoders.
+        compressed: for fixed decoders H (k + 1, rank) with ‖g − ĝ‖² = ‖Hᵀ(I, 1)‖²,
+            or None: they cost one matrix product.
+        factor: F (n, rank) with G = FFᵀ, or None for a similarity.
+        similarity: ρ, where `factor` is None.
+    """
+
+    plan: CodingPlan
+    weights: Float[AnyArray, " k"]
+    compressed: Float[AnyArray, "k+1 rank"] | None
+    factor: Float[AnyArray, "n rank"] | None
+    similarity: float | Array
+
+    def of_fixed(self, mask: Bool[Array, "k trials"]) -> Float[Array, " trials"]:
+        """‖g − ĝ‖² with the plan's own weights."""
+        if self.compressed is None:
+            weights = jnp.where(mask, self.weights[:, None], 0)
+            return self.of_coefficients(coefficients(self.plan, weights))
+        matrix = self.compressed
+        # The mask is written once as numbers and read by the product: fused into it,
+        # random bits would be drawn again for every column.
+        operand = jax.lax.optimization_barrier(mask.astype(matrix.dtype))
+        error = jnp.matmul(matrix[:-1].T, operand, precision=jax.lax.Precision.HIGHEST)
+        return ((error + matrix[-1][:, None]) ** 2).sum(axis=0)
+
+    def of_decoder(
+        self, decoder: Decoder, mask: Bool[Array, "k trials"]
+    ) -> Float[Array, " trials"]:
+        """‖g − ĝ‖² with the weights that `decoder` chooses for each mask."""
+        if decoder is fixed:
+            return self.of_fixed(mask)
+        return self.of_coefficients(decoder.coefficients(self.plan, mask))
+
+    def of_coefficients(
+        self, c: Float[Array, "n trials"]
+    ) -> Float[Array, " trials"]:
+        """(c − 1)ᵀ G (c − 1)."""
+        error = c - 1
+        if self.factor is not None:
+            factor = jnp.asarray(self.factor, error.dtype)
+            product = jnp.matmul(
+                factor.T, error, precision=jax.lax.Precision.HIGHEST
+            )
+            return (product**2).sum(axis=0)
+        rho = jnp.asarray(self.similarity, error.dtype)
+        return rho * error.sum(axis=0) ** 2 + (1 - rho) * (error**2).sum(axis=0)
+
+
+def error_evaluator(
+    plan: CodingPlan, model: GradientModel, *, dtype: type = np.float64
+) -> ErrorEvaluator:
+    """Prepares the arrays on the host in float64 and rounds them once, to `dtype`.
+
+    Args:
+        plan: the code.
+        model: of the gradients.
+        dtype: of the arithmetic of fixed decoders.
+    """
+    factor = None if model.gram is None else model.factor(plan.num_partitions)
+    compressed = _compressed(plan, model)
+    return ErrorEvaluator(
+        plan=plan,
+        weights=np.asarray(plan.weights, dtype),
+        compressed=None if compressed is None else compressed.astype(dtype),
+        factor=factor,
+        similarity=0.0 if model.similarity is None else model.similarity,
+    )
+
+
+def _compressed(
+    plan: CodingPlan, model: GradientModel
+) -> Float[np.ndarray, "k+1 rank"] | None:
+    """H = [w A; −1ᵀ] F, with orthogonal transforms applied to leave few columns."""
+    k, n = plan.num_workers, plan.num_partitions
+    worker, partition = np.asarray(plan.edge_worker), np.asarray(plan.edge_partition)
+    a = np.asarray(plan.edge_coefficient, np.float64)
+    w = np.asarray(plan.weights, np.float64)
+    if model.similarity == 1:
+        sums = w * np.bincount(worker, weights=a, minlength=k)
+        return np.append(sums, -n)[:, None]
+    rank = min(k + 1, n if model.gram is None else model.gram.shape[0])
+    limit = min(_DENSE_ENTRIES_PER_EDGE * plan.num_edges, _LARGEST_DENSE)
+    # Vectors go through a matrix in any case: only a similarity can use the edges.
+    if model.gram is None and (k + 1) * rank > limit:
+        return None
+    matrix = np.zeros((k + 1, n))
+    np.add.at(matrix, (worker, partition), a * w[worker])
+    matrix[-1] = -1
+    matrix = matrix @ model.factor(n)
+    if matrix.shape[1] > rank or matrix.shape[1] > k + 1:
+        # ‖Hᵀx‖ = ‖Rx‖ for Hᵀ = QR.
+        return np.linalg.qr(matrix.T, mode="r").T
+    return matrix
