@@ -146,10 +146,8 @@ def _tree_weights(plan: CodingPlan, cover: _Cover) -> Float[Array, " k"]:
     def grow(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         depth, parent_edge, level = state
         reaches = (depth[both] == level) & (depth[other] < 0)
-        best = (
-            jnp.full(spare + 1, num_edges)
-            .at[other]
-            .min(jnp.where(reaches, twice, num_edges))
+        best = jnp.full(spare + 1, num_edges).at[other].min(
+            jnp.where(reaches, twice, num_edges)
         )
         new = best < num_edges
         return (

@@ -165,7 +165,9 @@ def _moments(
         zero = jnp.zeros_like(mean_x)
         return jnp.stack([mean_x, zero, (dx**2).sum(), zero, zero])
     mean_y, dy = centred(_per_sample(evaluator.of_fixed(mask), sampling))
-    return jnp.stack([mean_x, mean_y, (dx**2).sum(), (dy**2).sum(), (dx * dy).sum()])
+    return jnp.stack(
+        [mean_x, mean_y, (dx**2).sum(), (dy**2).sum(), (dx * dy).sum()]
+    )
 
 
 def _per_sample(error: Float[Array, " trials"], sampling: Sampling) -> Array:

@@ -68,9 +68,7 @@ class Run:
                     done += 1
                     moments = moments.merged(
                         Moments(
-                            samples,
-                            means_and_scatters[:, :2],
-                            means_and_scatters[:, 2:],
+                            samples, means_and_scatters[:, :2], means_and_scatters[:, 2:]
                         )
                     )
                     if self.target is not None and self._is_precise(moments):

@@ -27,7 +27,6 @@ from jgc.residual.squared_error import error_evaluator
 from jgc.residual.stacking import equal_edge_counts
 from jgc.stragglers import StragglerModel
 
-
 @overload
 def monte_carlo(
     key: PRNGKeyArray,

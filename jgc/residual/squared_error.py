@@ -54,12 +54,16 @@ class ErrorEvaluator(NamedTuple):
             return self.of_fixed(mask)
         return self.of_coefficients(decoder.coefficients(self.plan, mask))
 
-    def of_coefficients(self, c: Float[Array, "n trials"]) -> Float[Array, " trials"]:
+    def of_coefficients(
+        self, c: Float[Array, "n trials"]
+    ) -> Float[Array, " trials"]:
         """(c − 1)ᵀ G (c − 1)."""
         error = c - 1
         if self.factor is not None:
             factor = jnp.asarray(self.factor, error.dtype)
-            product = jnp.matmul(factor.T, error, precision=jax.lax.Precision.HIGHEST)
+            product = jnp.matmul(
+                factor.T, error, precision=jax.lax.Precision.HIGHEST
+            )
             return (product**2).sum(axis=0)
         rho = jnp.asarray(self.similarity, error.dtype)
         return rho * error.sum(axis=0) ** 2 + (1 - rho) * (error**2).sum(axis=0)

@@ -14,8 +14,8 @@ def non_smooth_gap(
     """C.4.3: E[L(β_t) − L*] ≤ 17 B (1 + log t)/(λt), L λ-strongly convex, not smooth.
 
     Steps γ_t = 1/(λt), the last iterate. Shamir, Zhang, "Stochastic gradient descent
-    for non-smooth optimization: convergence results and optimal averaging schemes", ICML
-    2013, Theorem 1; the proof compares averages over longer and longer suffixes.
+    for non-smooth optimization: convergence results and optimal averaging schemes",
+    ICML 2013, Theorem 1; the proof compares averages over longer and longer suffixes.
 
     Args:
         iterates: t ≥ 1, where β_1 is the start (T,).
