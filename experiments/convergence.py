@@ -104,17 +104,21 @@ def _bound(
     study: Study, plan: jgc.CodingPlan
 ) -> tuple[np.ndarray, float] | tuple[None, None]:
     """The bound and B/(C n²); None for a biased code, of which no theorem speaks."""
-    if np.abs(jgc.residual.bias(plan)).max() > 1e-6:
+    if not _is_unbiased(plan):
         return None, None
     c = study.problem.squared_norm
     b = theory.squared_gradient_bound(plan, squared_norm=c)
     return study.bound(b), b / (c * plan.num_partitions**2)
 
 
+def _is_unbiased(plan: jgc.CodingPlan) -> bool:
+    return bool(np.abs(jgc.residual.bias(plan)).max() < 1e-6)
+
+
 def _limit(study: Study, plan: jgc.CodingPlan) -> float | None:
-    """Where the scheme settles: L − L* at the minimiser of Σ_j E[c_j] L(D_j)."""
+    """Where a biased code settles: L − L* at the minimiser of Σ_j E[c_j] L(D_j)."""
     problem: Problem = study.problem
-    if problem.solve is None or study.what == GRADIENT:
+    if _is_unbiased(plan) or problem.solve is None or study.what == GRADIENT:
         return None
     beta = problem.solve(1 + jgc.residual.bias(plan))
     losses = problem.loss(jnp.asarray(beta, float), problem.examples)

@@ -54,15 +54,20 @@ def measure(
         seed: that all masks come from.
     """
     # ĝ depends on a mask through c = Bᵀ mask, b_ij = w_i a_ij, which has the same shape
-    # for all codes: they stack where plans do not.
-    received = [plan.weights[:, None] * plan.encoding_matrix() for plan in plans]
+    # for all codes: they stack where plans do not. Taken to the examples here, as a
+    # gather in every iteration costs more than the wider product.
+    num_examples = problem.partition.size
+    received = [
+        (plan.weights[:, None] * plan.encoding_matrix())[:, problem.partition]
+        / num_examples
+        for plan in plans
+    ]
     answers = [1 - plan.straggler_probabilities for plan in plans]
     values, final = _run(
         problem.loss,
         what,
         problem.radius,
         problem.examples,
-        jnp.asarray(problem.partition),
         jnp.asarray(np.stack(received), float),
         jnp.asarray(np.stack(answers), float),
         jnp.asarray(step_sizes, float),
@@ -85,22 +90,20 @@ def _run(
     what: str,
     radius: float,
     examples: Examples,
-    partition: Array,
-    received: Float[Array, "schemes k n"],
+    received: Float[Array, "schemes k N"],
     answers: Float[Array, "schemes k"],
     step_sizes: Float[Array, " T"],
     average_weights: Float[Array, " T"],
     keys: Array,
 ) -> tuple[Float[Array, "schemes seeds T"], Float[Array, "schemes seeds d"]]:
-    num_examples, dimension = examples[0].shape
+    dimension = examples[0].shape[1]
     optimizer = optim.coded_sgd(None, lambda t: step_sizes[t])
 
-    def run(received: Array, answers: Array, key: Array) -> tuple[Array, Array]:
+    def run(received: Array, answers: Array, draws: Array) -> tuple[Array, Array]:
         def iterate(carry: tuple, inputs: tuple) -> tuple[tuple, Array]:
             beta, state, average, total = carry
-            key, weight = inputs
-            mask = jax.random.bernoulli(key, answers)
-            weights = (mask @ received)[partition] / num_examples
+            draw, weight = inputs
+            weights = (draw < answers) @ received
             gradient, losses = coded_gradient(loss, beta, examples, weights)
             value, seen = losses.mean(), beta
             total = total + weight
@@ -121,9 +124,10 @@ def _run(
         start = jnp.zeros(dimension)
         average = jnp.zeros(()) if what == GRADIENT else start
         carry = (start, optimizer.init(start), average, jnp.zeros(()))
-        keys = jax.random.split(key, step_sizes.shape[0])
-        (beta, *_), values = jax.lax.scan(iterate, carry, (keys, average_weights))
+        (beta, *_), values = jax.lax.scan(iterate, carry, (draws, average_weights))
         return values, beta
 
     over_seeds = jax.vmap(run, in_axes=(None, None, 0))
-    return jax.vmap(over_seeds, in_axes=(0, 0, None))(received, answers, keys)
+    shape = (*step_sizes.shape, answers.shape[1])
+    draws = jax.vmap(lambda key: jax.random.uniform(key, shape))(keys)
+    return jax.vmap(over_seeds, in_axes=(0, 0, None))(received, answers, draws)

@@ -106,7 +106,7 @@ def _draw(axis: Any, curve: dict[str, Any], color: str) -> None:
     axis.plot(t, np.where(mean > 0, mean, np.nan), color=color, label=curve["code"])
     if curve["bound"]:
         axis.plot(t, curve["bound"], "--", color=color, linewidth=1)
-    elif curve["limit"]:
+    if curve["limit"] is not None:
         axis.axhline(curve["limit"], linestyle=":", color=color, linewidth=1)
 
 
