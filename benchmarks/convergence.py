@@ -22,7 +22,8 @@ import numpy as np
 import jgc
 from benchmarks.machine import describe_machine
 from experiments.convergence_curves import LAST, measure
-from experiments.convergence_problems import Problem, ridge
+from experiments.convergence_problem import Problem
+from experiments.convergence_problems import ridge
 
 
 def numpy_runs(

@@ -9,12 +9,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from experiments.convergence_problems import Examples, Problem
+from experiments.convergence_problem import Examples, Problem
 from jgc import CodingPlan, optim
 from jgc.training import coded_gradient
 from jgc.training.simulated import Loss
 
-LAST, AVERAGE, GRADIENT = "last", "average", "gradient"
+LAST, AVERAGE, MEAN, GRADIENT = "last", "average", "mean", "gradient"
 
 
 class Curves(NamedTuple):
@@ -47,8 +47,8 @@ def measure(
         problem: what is minimised.
         plans: the schemes; a seed's workers straggle alike in all with equal p.
         step_sizes: γ_t.
-        what: LAST, L(β_t) − L*; AVERAGE, L(β̄_t) − L* of the average so far; GRADIENT,
-            the average so far of ‖∇L(β_t)‖².
+        what: LAST, L(β_t) − L*; AVERAGE, L(β̄_t) − L* of the average so far; MEAN
+            and GRADIENT, the averages so far of L(β_t) − L* and of ‖∇L(β_t)‖².
         average_weights: of β_t, or of its gradient, in the averages.
         num_seeds: runs of each scheme.
         seed: that all masks come from.
@@ -105,7 +105,8 @@ def _run(
             draw, weight = inputs
             weights = (draw < answers) @ received
             gradient, losses = coded_gradient(loss, beta, examples, weights)
-            value, seen = losses.mean(), beta
+            value = losses.mean()
+            seen = value if what == MEAN else beta
             total = total + weight
             if what == GRADIENT:
                 full = jax.grad(lambda beta: loss(beta, examples).mean())(beta)
@@ -113,7 +114,7 @@ def _run(
             average = average + weight / total * (seen - average)
             if what == AVERAGE:
                 value = loss(average, examples).mean()
-            elif what == GRADIENT:
+            elif what in (MEAN, GRADIENT):
                 value = average
             updates, state = optimizer.update(gradient, state, beta)
             beta = optax.apply_updates(beta, updates)
@@ -122,7 +123,7 @@ def _run(
             return (beta, state, average, total), value
 
         start = jnp.zeros(dimension)
-        average = jnp.zeros(()) if what == GRADIENT else start
+        average = jnp.zeros(()) if what in (MEAN, GRADIENT) else start
         carry = (start, optimizer.init(start), average, jnp.zeros(()))
         (beta, *_), values = jax.lax.scan(iterate, carry, (draws, average_weights))
         return values, beta

@@ -6,58 +6,22 @@ projected onto a ball around 0 twice as large as the minimiser is long. Over it 
 partition gradients are bounded (Assumption 1).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array
 from scipy.optimize import minimize
 
-Examples = tuple[Array, Array]  # features (N, d), targets (N,)
+from experiments.convergence_problem import (
+    Examples,
+    Problem,
+    largest_curvature,
+    make_data,
+    margin_bound,
+)
 
 # The radius, in lengths of the minimiser.
 _ROOM = 2.0
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A loss, its data and what is known of it.
-
-    Attributes:
-        name: in print.
-        loss: `loss(beta, examples)`, the losses of the examples.
-        features: x, one a row.
-        targets: y.
-        partition: of each example.
-        squared_norm: C with ‖∇L(D_j)‖² ≤ C within `radius`.
-        strong_convexity: λ of L; 0 if it is not strongly convex.
-        smoothness: μ of L; infinite for kinks.
-        minimum: L*, or a lower bound of L.
-        minimiser: β*; None where only the lower bound is known.
-        radius: of the ball that iterates are projected onto; infinite: none.
-        solve: `solve(weights)`, the minimiser with the partitions' losses weighted;
-            None where it has no use.
-    """
-
-    name: str
-    loss: Callable[[Array, Examples], Float[Array, " N"]]
-    features: Float[np.ndarray, "N d"]
-    targets: Float[np.ndarray, " N"]
-    partition: Int[np.ndarray, " N"]
-    squared_norm: float
-    strong_convexity: float
-    smoothness: float
-    minimum: float
-    minimiser: Float[np.ndarray, " d"] | None
-    radius: float
-    solve: Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, " d"]] | None
-
-    @property
-    def examples(self) -> Examples:
-        """Features and targets in the precision of the run."""
-        return jnp.asarray(self.features, float), jnp.asarray(self.targets, float)
 
 
 def ridge(
@@ -68,7 +32,7 @@ def ridge(
     C by ‖H_j β − b_j‖ ≤ ‖H_j‖ R + ‖b_j‖ for partition j's Hessian H_j. Each partition
     has parameters of its own, so that their minimisers differ.
     """
-    x, y, partition = _data(num_examples, dimension, num_partitions)
+    x, y, partition = make_data(num_examples, dimension, num_partitions)
 
     def loss(beta: Array, examples: Examples) -> Array:
         features, targets = examples
@@ -114,7 +78,7 @@ def logistic(
 
     C by ‖∇L(D_j)‖ ≤ Σ_{x in D_j} ‖x‖/N + λ R N_j/N.
     """
-    x, signal, partition = _data(num_examples, dimension, num_partitions)
+    x, signal, partition = make_data(num_examples, dimension, num_partitions)
     y = np.where(signal > 0, 1.0, -1.0)
 
     def loss(beta: Array, examples: Examples) -> Array:
@@ -153,9 +117,9 @@ def logistic(
         features=x,
         targets=y,
         partition=partition,
-        squared_norm=_margin_bound(x, partition, regularizer * radius),
+        squared_norm=margin_bound(x, partition, regularizer * radius),
         strong_convexity=regularizer,
-        smoothness=_largest_curvature(x) / 4 + regularizer,
+        smoothness=largest_curvature(x) / 4 + regularizer,
         minimum=float(value_and_slope(best, np.ones(num_examples))[0]),
         minimiser=best,
         radius=radius,
@@ -171,7 +135,7 @@ def hinge(
     C as for logistic regression. L* is the value of the dual at the point found, below
     the true minimum by the duality gap: measured gaps are never too small.
     """
-    x, signal, partition = _data(num_examples, dimension, num_partitions)
+    x, signal, partition = make_data(num_examples, dimension, num_partitions)
     y = np.where(signal > 0, 1.0, -1.0)
     rows = y[:, None] * x
 
@@ -207,7 +171,7 @@ def hinge(
         features=x,
         targets=y,
         partition=partition,
-        squared_norm=_margin_bound(x, partition, regularizer * radius),
+        squared_norm=margin_bound(x, partition, regularizer * radius),
         strong_convexity=regularizer,
         smoothness=np.inf,
         minimum=minimum,
@@ -223,7 +187,7 @@ def sigmoid(*, num_examples: int, dimension: int, num_partitions: int) -> Proble
     μ = λ_max(XᵀX)/(6√3 N), the sigmoid's greatest curvature being 1/(6√3);
     C by ‖∇L(D_j)‖ ≤ Σ_{x in D_j} ‖x‖/(4N); L ≥ 0.
     """
-    x, signal, partition = _data(num_examples, dimension, num_partitions)
+    x, signal, partition = make_data(num_examples, dimension, num_partitions)
     y = np.where(signal > 0, 1.0, -1.0)
 
     def loss(beta: Array, examples: Examples) -> Array:
@@ -236,9 +200,9 @@ def sigmoid(*, num_examples: int, dimension: int, num_partitions: int) -> Proble
         features=x,
         targets=y,
         partition=partition,
-        squared_norm=_margin_bound(x, partition, 0.0) / 16,
+        squared_norm=margin_bound(x, partition, 0.0) / 16,
         strong_convexity=0.0,
-        smoothness=_largest_curvature(x) / (6 * np.sqrt(3)),
+        smoothness=largest_curvature(x) / (6 * np.sqrt(3)),
         minimum=0.0,
         minimiser=None,
         radius=np.inf,
@@ -246,28 +210,30 @@ def sigmoid(*, num_examples: int, dimension: int, num_partitions: int) -> Proble
     )
 
 
-def _data(
-    num_examples: int, dimension: int, num_partitions: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Normal features, the signal that makes targets, partitions one after another.
+def aligned(*, num_examples: int, dimension: int, num_partitions: int) -> Problem:
+    """|xᵀβ − 1| with the same unit x in all examples, without projection.
 
-    Partitions have parameters of their own around common ones: whoever answers more
-    often pulls a biased code to its data.
+    All partition gradients agree and have norm √C, 1/n: E‖ĝ‖² is B itself wherever
+    the iterate stands, and bounds that are sharp in B show it.
     """
-    rng = np.random.default_rng(0)
     partition = np.arange(num_examples) * num_partitions // num_examples
-    x = rng.normal(size=(num_examples, dimension))
-    common = rng.normal(size=dimension)
-    own = (common + rng.normal(size=(num_partitions, dimension))) / np.sqrt(dimension)
-    noise = 0.3 * rng.normal(size=num_examples)
-    return x, np.einsum("nd,nd->n", x, own[partition]) + noise, partition
+    x = np.full((num_examples, dimension), dimension**-0.5)
 
+    def loss(beta: Array, examples: Examples) -> Array:
+        features, targets = examples
+        return jnp.abs(features @ beta - targets)
 
-def _margin_bound(x: np.ndarray, partition: np.ndarray, ridge: float) -> float:
-    """C for losses of the margin with slope at most 1 and ‖λβ‖ at most `ridge`."""
-    norms = np.linalg.norm(x, axis=1) + ridge
-    return float(np.bincount(partition, weights=norms).max() / x.shape[0]) ** 2
-
-
-def _largest_curvature(x: np.ndarray) -> float:
-    return float(np.linalg.norm(x, 2) ** 2 / x.shape[0])
+    return Problem(
+        name="equal absolute losses",
+        loss=loss,
+        features=x,
+        targets=np.ones(num_examples),
+        partition=partition,
+        squared_norm=float(np.bincount(partition).max() / num_examples) ** 2,
+        strong_convexity=0.0,
+        smoothness=np.inf,
+        minimum=0.0,
+        minimiser=x[0],
+        radius=np.inf,
+        solve=None,
+    )

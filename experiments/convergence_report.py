@@ -6,6 +6,7 @@ redraws them without a run.
 """
 
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -28,19 +29,24 @@ _HEADER = (
     "B/(Cn²)",
     "measured, end",
     "bound, end",
-    "max measured/bound",
+    "max ratio",
     "settles at",
 )
 
 
 def write_report(workdir: Path) -> None:
-    """Prints the table; writes `convergence.md` and a picture for each deadline."""
+    """Prints tables of means ± standard errors; writes them, and the pictures."""
     curves = json.loads((workdir / DATA).read_text())["curves"]
     rows = [_row(curve) for curve in curves]
-    table = Table(*_HEADER, title="Mean over seeds ± standard error")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    for (problem, theorem, deadline), group in itertools.groupby(
+        rows, key=lambda row: row[:3]
+    ):
+        title = f"{problem}, τ = {deadline}: {theorem}"
+        table = Table(*_HEADER[3:], title=title, title_justify="left")
+        for row in group:
+            table.add_row(*row[3:])
+        console.print(table)
     lines = [_HEADER, ["---"] * len(_HEADER), *rows]
     markdown = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     write_atomically(workdir / "convergence.md", markdown)
@@ -74,7 +80,7 @@ def draw_curves(curves: list[dict[str, Any]]) -> Figure:
     """Measured curves, their bounds dashed and where biased codes settle dotted."""
     studies = list(dict.fromkeys(curve["study"] for curve in curves))
     codes = list(dict.fromkeys(curve["code"] for curve in curves))
-    columns = min(3, len(studies))
+    columns = min(4, len(studies))
     rows = -(-len(studies) // columns)
     figure = Figure(figsize=(5.5 * columns, 4.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)

@@ -20,6 +20,7 @@ PROBLEMS = {
     "ridge": problems.ridge(regularizer=0.1, **SIZES),
     "logistic": problems.logistic(regularizer=0.1, **SIZES),
     "hinge": problems.hinge(regularizer=0.1, **SIZES),
+    "aligned": problems.aligned(**SIZES),
     "sigmoid": problems.sigmoid(**SIZES),
 }
 every_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
@@ -55,7 +56,7 @@ def test_constants_hold_within_the_ball(problem):
         beta = rng.normal(size=4)
         beta = jnp.asarray(beta * radius / np.linalg.norm(beta), jnp.float32)
         squares = (np.asarray(gradient(beta)) ** 2).sum(1)
-        assert squares.max() <= problem.squared_norm
+        assert squares.max() <= problem.squared_norm * (1 + 1e-6)
         assert problem.loss(beta, problem.examples).mean() >= problem.minimum
         if problem.smoothness < np.inf:
             eigenvalues = np.linalg.eigvalsh(hessian(beta))
@@ -81,7 +82,10 @@ def test_minimisers_with_and_without_weights(name):
         assert weighted(found) <= weighted(found + rng.normal(size=4)) + 1e-4
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize(
+    "study",
+    [pytest.param(s, marks=[] if s == "ridge" else pytest.mark.slow) for s in STUDIES],
+)
 def test_measured_is_below_the_bound(study):
     config = small_config()
     plans = make_plans(config, 1.3)
@@ -91,8 +95,18 @@ def test_measured_is_below_the_bound(study):
         if record["code"].startswith("IS-SGD"):
             assert record["bound"] is None
         else:
-            assert record["largest_ratio"] < 1
+            assert not record["exceeds_bound"]
+            assert record["largest_ratio"] < 1.05
             assert record["limit"] is None
+
+
+def test_theorem_3_is_sharp_where_gradients_agree():
+    config = small_config()
+    config.schemes = ("gd", "interval", "sgc")
+    plans = make_plans(config, 1.3)
+    study = make_study("aligned", config)
+    for record in run_study("aligned", study, plans, 1.3, config):
+        assert record["mean"][-1] > 0.9 * record["bound"][-1]
 
 
 def test_a_biased_code_settles_at_its_own_point():
