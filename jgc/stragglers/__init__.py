@@ -2,10 +2,11 @@
 
 Who answers: `bernoulli`, `markov` (bursts), `common_factor` and `shared_shocks`
 (together). After how long: `exponential`, `shifted_exponential`, or the `replay` of a
-recorded `Trace`; `at_deadline` makes stragglers of them.
-
+recorded `Trace`; `at_deadline` makes stragglers of them. `estimation` goes the other
+way, from what was seen to p. Pictures are in `jgc.stragglers.pictures`.
 """
 
+from jgc.stragglers import estimation
 from jgc.stragglers.bernoulli import bernoulli, deadline_probabilities
 from jgc.stragglers.correlated import common_factor, shared_shocks
 from jgc.stragglers.latency import at_deadline, exponential, shifted_exponential
@@ -22,6 +23,7 @@ __all__ = [
     "bernoulli",
     "common_factor",
     "deadline_probabilities",
+    "estimation",
     "exponential",
     "load_trace",
     "markov",
