@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from jgc.training.files import read_json_lines, write_atomically
 from jgc.training.metrics import MetricsWriter
 from jgc.training.simulated import Examples, Params
 
+_LOG = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
 
@@ -34,14 +36,15 @@ class Task(NamedTuple):
         examples: the training data, a leading axis over the N examples.
         partition: the partition of each example.
         validation_loss: `validation_loss(params)`, a scalar.
-        score: `score(params)`, the named scores of a trained model.
+        score: `score(params)`, the named scores of a trained model, and perhaps a text
+            for people under "summary".
     """
 
     init: Callable[[Array], Params]
     examples: Examples
     partition: Int[Array, " N"]
     validation_loss: Callable[[Params], Array]
-    score: Callable[[Params], dict[str, float]]
+    score: Callable[[Params], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -168,13 +171,16 @@ def train(
                 if is_last or iteration % config.checkpoint_every == 0:
                     metrics.flush()  # a checkpoint promises the metrics up to it
                     checkpoints.save(iteration, state)
+    scores = task.score(state.params)
+    if "summary" in scores:
+        _LOG.info("%s:\n%s", run.name, scores.pop("summary"))
     result = {
         "run": asdict(run),
         "code": plan.name,
         "load": plan.load,
         **_relative_errors(plan),
         **{f"final_{name}": value for name, value in _last_metrics(directory).items()},
-        **task.score(state.params),
+        **scores,
     }
     write_atomically(directory / RESULT, json.dumps(result, indent=2) + "\n")
 

@@ -1,6 +1,6 @@
 """The protocol of decoders: from who answered to what each message is weighted by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -30,7 +30,7 @@ def coefficients(plan: CodingPlan, weights: Weights) -> Coefficients:
     values = jnp.asarray(plan.edge_coefficient, weights.dtype)
     # A matrix product once A is fairly full; the factor is where the two cost the
     # same on a CPU. Beyond 2^24 entries the dense matrix would not be small.
-    if k * n <= min(64 * plan.num_edges, 1 << 24):
+    if k * n <= min(16 * plan.num_edges, 1 << 24):
         matrix = jnp.zeros((n, k), weights.dtype)
         matrix = matrix.at[plan.edge_partition, plan.edge_worker].add(values)
         return jnp.tensordot(
@@ -60,10 +60,14 @@ class Decoder:
             for workers that did not answer.
         direct_coefficients: `direct_coefficients(plan, mask)`, c (n, *trials), where
             it is known without the weights; None otherwise.
+        specialise: `specialise(plans)`, a decoder of the same weights for these plans
+            alone, which uses what can be seen of them outside `jit`; None where there
+            is nothing to gain.
     """
 
     weights: Callable[[CodingPlan, Mask], Weights]
     direct_coefficients: Callable[[CodingPlan, Mask], Coefficients] | None = None
+    specialise: "Callable[[Sequence[CodingPlan]], Decoder] | None" = None
 
     def __call__(self, plan: CodingPlan, mask: Mask) -> Weights:
         """The weight of each message: ĝ = Σ_i weights_i f_i.
@@ -75,8 +79,12 @@ class Decoder:
         return self.weights(plan, jnp.asarray(mask, bool))
 
     def coefficients(self, plan: CodingPlan, mask: Mask) -> Coefficients:
-        """c (n, *trials), what g_j ends up multiplied by: ĝ = Σ_j c_j g_j."""
+        """C (n, *trials), what g_j ends up multiplied by: ĝ = Σ_j c_j g_j."""
         mask = jnp.asarray(mask, bool)
         if self.direct_coefficients is not None:
             return self.direct_coefficients(plan, mask)
         return coefficients(plan, self.weights(plan, mask))
+
+    def specialised(self, plans: Sequence[CodingPlan]) -> "Decoder":
+        """The fastest decoder of the same weights for plans of equal k and n."""
+        return self if self.specialise is None else self.specialise(plans)

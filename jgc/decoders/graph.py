@@ -13,6 +13,7 @@ with N⁺ and N⁻ copies has c = 2N⁻/(N⁺ + N⁻) on its v⁺, and N⁺ = N�
 odd cycle. A worker with one partition is the edge v⁺v⁻, a loop.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -48,7 +49,7 @@ def _weights(plan: CodingPlan, mask: Mask) -> Weights:
     return _over_trials(lambda one: _tree_weights(plan, _cover(plan, ends, one)), mask)
 
 
-def _over_trials(function, mask: Mask) -> Array:  # type: ignore[no-untyped-def]
+def _over_trials(function: Callable[[Bool[Array, " k"]], Array], mask: Mask) -> Array:
     flat = mask.reshape(mask.shape[0], -1)
     result = jax.vmap(function, in_axes=1, out_axes=1)(flat)
     return result.reshape(result.shape[:1] + mask.shape[1:])
@@ -146,8 +147,10 @@ def _tree_weights(plan: CodingPlan, cover: _Cover) -> Float[Array, " k"]:
     def grow(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         depth, parent_edge, level = state
         reaches = (depth[both] == level) & (depth[other] < 0)
-        best = jnp.full(spare + 1, num_edges).at[other].min(
-            jnp.where(reaches, twice, num_edges)
+        best = (
+            jnp.full(spare + 1, num_edges)
+            .at[other]
+            .min(jnp.where(reaches, twice, num_edges))
         )
         new = best < num_edges
         return (
@@ -159,7 +162,7 @@ def _tree_weights(plan: CodingPlan, cover: _Cover) -> Float[Array, " k"]:
     depth, parent_edge, deepest = jax.lax.while_loop(
         lambda s: (s[0] == s[2]).any(),
         grow,
-        (jnp.where(root, 0, -1), jnp.full(spare + 1, num_edges), 0),
+        (jnp.where(root, 0, -1), jnp.full(spare + 1, num_edges), jnp.int32(0)),
     )
     ends = jnp.append(cover.tail, spare) + jnp.append(cover.head, spare)
     parent = jnp.where(root, vertex, ends[parent_edge] - vertex)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jgc.residual.blocks import BLOCKS_PER_CALL, Sampling, Source, block_moments
 from jgc.residual.moments import Moments
@@ -29,6 +29,7 @@ class Run:
         sampling: what is compiled.
         source: of the masks.
         evaluators: of the errors, stacked over plans.
+        tables: the errors of all masks, or None to decode each trial.
         num_samples: chains, or trials where each is its own sample.
         control_mean: E[y] of each plan's control variate, or None.
         target: relative standard error that ends the run, or None.
@@ -37,6 +38,7 @@ class Run:
     sampling: Sampling
     source: Source
     evaluators: ErrorEvaluator
+    tables: Float[Array, "plans masks outputs"] | None
     num_samples: int
     control_mean: Float[np.ndarray, " plans"] | None
     target: float | None
@@ -68,7 +70,9 @@ class Run:
                     done += 1
                     moments = moments.merged(
                         Moments(
-                            samples, means_and_scatters[:, :2], means_and_scatters[:, 2:]
+                            samples,
+                            means_and_scatters[:, :2],
+                            means_and_scatters[:, 2:],
                         )
                     )
                     if self.target is not None and self._is_precise(moments):
@@ -91,6 +95,7 @@ class Run:
             np.int64(self.num_samples),
             self.source,
             self.evaluators,
+            self.tables,
             sampling=self.sampling,
         )
         return np.concatenate(

@@ -1,12 +1,14 @@
 """Running moments of a pair of samples, merged without cancellation."""
 
-from typing import NamedTuple, Self
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float
 
 
-class Moments(NamedTuple):
+@dataclass(frozen=True)
+class Moments:
     """Count, means and centred second moments of (x, y), for a batch of streams.
 
     Merged by the formulas of Chan, Golub and LeVeque (1983), which never subtract

@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import TypeVar, overload
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from jgc import _checks
@@ -14,6 +15,7 @@ from jgc.decoders import Decoder, fixed
 from jgc.plan import CodingPlan
 from jgc.residual.blocks import Sampling, Source, can_be_controlled
 from jgc.residual.driver import Run
+from jgc.residual.enumeration import check_decoder, errors_of_all_masks
 from jgc.residual.exact import exact
 from jgc.residual.gradient_model import gradient_model
 from jgc.residual.random_masks import (
@@ -23,9 +25,13 @@ from jgc.residual.random_masks import (
     thresholds,
 )
 from jgc.residual.result import ResidualError
-from jgc.residual.squared_error import error_evaluator
+from jgc.residual.squared_error import ErrorEvaluator, error_evaluator
 from jgc.residual.stacking import equal_edge_counts
 from jgc.stragglers import StragglerModel
+
+# Up to here all 2^k masks are decoded once, if there are more trials than that.
+_MOST_TABULATED = 16
+
 
 @overload
 def monte_carlo(
@@ -130,11 +136,7 @@ def monte_carlo(
         target_relative_error = _checks.scalar(
             "target_relative_error", target_relative_error, low=0.0
         )
-    if not isinstance(decoder, Decoder):
-        raise ValueError(
-            "decoder must be one of jgc.decoders or jgc.decoders.Decoder(function), "
-            f"got {decoder!r}"
-        )
+    check_decoder(decoder)
     if not plans:
         raise ValueError("plan must be a plan or a sequence of at least one, got none")
     gradients_model = gradient_model(
@@ -144,6 +146,7 @@ def monte_carlo(
     k = plans[0].num_workers
     steps = chain_length if model is not None and is_stateful(model, key) else 1
     controlled = control_variate and can_be_controlled(decoder, model)
+    decoder = decoder.specialised(plans)
     sampling = Sampling(
         decoder, model, max(1, block_size(k) // steps), steps, controlled
     )
@@ -169,10 +172,15 @@ def monte_carlo(
         [error_evaluator(one, gradients_model, dtype=dtype) for one in padded]
     )
     limits = _stacked([thresholds(one.straggler_probabilities) for one in padded])
+    # Decoders are functions of the mask: with few workers, each mask is decoded once.
+    tables = None
+    if decoder is not fixed and k <= _MOST_TABULATED and num_trials >= 1 << k:
+        tables = _tables(decoder, evaluators, controlled)
     run = Run(
         sampling,
         Source(key, words, limits),
         evaluators,
+        tables,
         num_samples=-(-num_trials // steps),
         control_mean=control_mean,
         target=target_relative_error,
@@ -190,6 +198,29 @@ def monte_carlo(
         for i in range(len(plans))
     ]
     return results[0] if isinstance(plan, CodingPlan) else results
+
+
+def _tables(
+    decoder: Decoder, evaluators: ErrorEvaluator, controlled: bool
+) -> Float[Array, "plans masks outputs"]:
+    """The errors of all masks: the decoder's, and the fixed decoder's if controlled."""
+    decoders = (decoder, fixed) if controlled else (decoder,)
+    with jax.enable_x64(True):
+        return jnp.stack(
+            [
+                jnp.stack(
+                    [
+                        errors_of_all_masks(
+                            jax.tree.map(lambda leaf, i=i: leaf[i], evaluators),
+                            decoder=one,
+                        )
+                        for one in decoders
+                    ],
+                    axis=1,
+                )
+                for i in range(evaluators.weights.shape[0])
+            ]
+        )
 
 
 _Tree = TypeVar("_Tree")

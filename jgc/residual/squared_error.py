@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 from jaxtyping import Array, Bool, Float
 
 from jgc.decoders import Decoder, coefficients, fixed
@@ -12,7 +13,7 @@ from jgc.plan import AnyArray, CodingPlan
 from jgc.residual.gradient_model import GradientModel
 
 # A product of this many entries a trial is still faster than gathers over the edges.
-_DENSE_ENTRIES_PER_EDGE = 64
+_DENSE_ENTRIES_PER_EDGE = 16
 _LARGEST_DENSE = 1 << 24
 
 
@@ -40,10 +41,11 @@ class ErrorEvaluator(NamedTuple):
             weights = jnp.where(mask, self.weights[:, None], 0)
             return self.of_coefficients(coefficients(self.plan, weights))
         matrix = self.compressed
-        # The mask is written once as numbers and read by the product: fused into it,
-        # random bits would be drawn again for every column.
-        operand = jax.lax.optimization_barrier(mask.astype(matrix.dtype))
-        error = jnp.matmul(matrix[:-1].T, operand, precision=jax.lax.Precision.HIGHEST)
+        error = jnp.matmul(
+            matrix[:-1].T,
+            mask.astype(matrix.dtype),
+            precision=jax.lax.Precision.HIGHEST,
+        )
         return ((error + matrix[-1][:, None]) ** 2).sum(axis=0)
 
     def of_decoder(
@@ -54,16 +56,12 @@ class ErrorEvaluator(NamedTuple):
             return self.of_fixed(mask)
         return self.of_coefficients(decoder.coefficients(self.plan, mask))
 
-    def of_coefficients(
-        self, c: Float[Array, "n trials"]
-    ) -> Float[Array, " trials"]:
+    def of_coefficients(self, c: Float[Array, "n trials"]) -> Float[Array, " trials"]:
         """(c − 1)ᵀ G (c − 1)."""
         error = c - 1
         if self.factor is not None:
             factor = jnp.asarray(self.factor, error.dtype)
-            product = jnp.matmul(
-                factor.T, error, precision=jax.lax.Precision.HIGHEST
-            )
+            product = jnp.matmul(factor.T, error, precision=jax.lax.Precision.HIGHEST)
             return (product**2).sum(axis=0)
         rho = jnp.asarray(self.similarity, error.dtype)
         return rho * error.sum(axis=0) ** 2 + (1 - rho) * (error**2).sum(axis=0)
@@ -112,5 +110,6 @@ def _compressed(
     matrix = matrix @ model.factor(n)
     if matrix.shape[1] > rank or matrix.shape[1] > k + 1:
         # ‖Hᵀx‖ = ‖Rx‖ for Hᵀ = QR.
-        return np.linalg.qr(matrix.T, mode="r").T
+        triangle: np.ndarray = scipy.linalg.qr(matrix.T, mode="r")[0]
+        return triangle[: min(matrix.shape)].T
     return matrix

@@ -1,0 +1,83 @@
+"""Plans and masks that the decoder and residual tests share."""
+
+import jax
+import numpy as np
+
+import jgc
+from jgc import codes
+
+PSI = np.array([2, 1.7, 1.5, 1.2, 0.9, 0.6, 0.3, 0.15])
+P = jgc.stragglers.deadline_probabilities(PSI, deadline=1.5)
+
+
+def plan_of(rows, num_partitions, *, p=0.3, weights=1.0, name="by hand"):
+    """A plan from one {partition: coefficient} a worker."""
+    k = len(rows)
+    worker = np.repeat(np.arange(k), [len(row) for row in rows])
+    return jgc.CodingPlan(
+        straggler_probabilities=np.broadcast_to(np.float64(p), (k,)),
+        edge_worker=worker.astype(np.int32),
+        edge_partition=np.array([j for row in rows for j in row], np.int32),
+        edge_coefficient=np.array([a for row in rows for a in row.values()], float),
+        weights=np.broadcast_to(np.float64(weights), (k,)),
+        num_workers=k,
+        num_partitions=num_partitions,
+        name=name,
+    )
+
+
+def graph_plan(edges, num_partitions, **kwargs):
+    """A graph code: one tuple of at most two partitions a worker."""
+    return plan_of([dict.fromkeys(edge, 1.0) for edge in edges], num_partitions, **kwargs)
+
+
+def random_graph_edges(rng, num_workers, num_partitions):
+    """Edges, repeated ones and loops among them, and workers without data."""
+    edges = [
+        tuple(sorted(rng.choice(num_partitions, 2, replace=False).tolist()))
+        for _ in range(num_workers)
+    ]
+    edges[0] = edges[1]
+    if rng.random() < 0.5:
+        edges[2] = edges[2][:1]
+    if rng.random() < 0.5:
+        edges[3] = ()
+    return edges
+
+
+def all_masks(num_workers):
+    """(k, 2^k); bit i of a column's index is worker i."""
+    index = np.arange(1 << num_workers)
+    return ((index >> np.arange(num_workers)[:, None]) & 1).astype(bool)
+
+
+def best_coefficients(plan, masks):
+    """c by numpy.linalg.lstsq, one mask at a time."""
+    matrix = plan.encoding_matrix()
+    ones = np.ones(plan.num_partitions)
+    c = np.zeros((plan.num_partitions, masks.shape[1]))
+    for t, mask in enumerate(masks.T):
+        if mask.any():
+            rows = matrix[mask]
+            c[:, t] = rows.T @ np.linalg.lstsq(rows.T, ones, rcond=1e-10)[0]
+    return c
+
+
+def case_plans():
+    """Every family of codes at k = 8, by name."""
+    key = jax.random.key(3)
+    return {
+        "interval": codes.interval(P, num_partitions=10),
+        "layers": codes.interval(P, num_partitions=6, layers=2),
+        "scheme_i": codes.scheme_i(P, num_partitions=10),
+        "dense": codes.dense(P, num_partitions=5),
+        "uncoded": codes.uncoded(P, num_partitions=9),
+        "bernoulli": codes.bernoulli(P, num_partitions=8, replication=2, key=key),
+        "stochastic": codes.stochastic(P, num_partitions=8, replication=2, key=key),
+        "fractional": codes.fractional_repetition(P, num_partitions=8, replication=4),
+        "cyclic": codes.cyclic_repetition(P, num_partitions=8, num_stragglers=2),
+        "random_graph": codes.random_graph(P, num_partitions=7, key=key),
+        "graph": graph_plan(
+            [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5), (5, 6), (2,)], 7, p=P
+        ),
+    }

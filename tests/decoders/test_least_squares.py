@@ -1,0 +1,105 @@
+"""The optimal decoder against numpy.linalg.lstsq, rank-deficient masks included."""
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jgc import codes, decoders
+
+from .helpers import all_masks, best_coefficients, case_plans, plan_of
+
+PLANS = case_plans()
+
+
+def decoded(plan, masks, *, specialised=False):
+    decoder = decoders.least_squares
+    with jax.enable_x64(True):
+        if specialised:
+            decoder = decoder.specialised([plan])
+        return np.asarray(decoder(plan, masks))
+
+
+@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("specialised", [False, True])
+def test_every_mask(name, specialised):
+    plan, masks = PLANS[name], all_masks(8)
+    weights = decoded(plan, masks, specialised=specialised)
+    assert (weights[~masks] == 0).all()
+    c = plan.encoding_matrix().T @ weights
+    np.testing.assert_allclose(c, best_coefficients(plan, masks), atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["cyclic", "interval", "random_graph"])
+def test_every_mask_in_float32(name):
+    plan, masks = PLANS[name], all_masks(8)
+    weights = np.asarray(decoders.least_squares(plan, masks), np.float64)
+    c = plan.encoding_matrix().T @ weights
+    best = ((best_coefficients(plan, masks) - 1) ** 2).sum(axis=0)
+    np.testing.assert_allclose(((c - 1) ** 2).sum(axis=0), best, atol=1e-5)
+
+
+def test_rank_deficient_masks_have_the_least_norm():
+    plan = PLANS["random_graph"]  # rows of equal norm
+    masks = all_masks(8)
+    matrix = plan.encoding_matrix()
+    expected = np.zeros(masks.shape)
+    for t, mask in enumerate(masks.T):
+        if mask.any():
+            expected[mask, t] = np.linalg.lstsq(
+                matrix[mask].T, np.ones(7), rcond=1e-10
+            )[0]
+    assert any(np.linalg.matrix_rank(matrix[m]) < m.sum() for m in masks.T)
+    np.testing.assert_allclose(decoded(plan, masks), expected, atol=1e-4)
+
+
+@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e3))
+@settings(max_examples=15, deadline=None)
+def test_rescaling_a_message_rescales_its_weight(seed, scale):
+    rng = np.random.default_rng(seed)
+    rows = [{j: float(rng.normal()) for j in rng.choice(5, 3)} for _ in range(6)]
+    scaled = [{j: a * scale for j, a in row.items()} if i == 2 else row
+              for i, row in enumerate(rows)]
+    masks = all_masks(6)
+    c = [
+        plan.encoding_matrix().T @ decoded(plan, masks)
+        for plan in (plan_of(rows, 5), plan_of(scaled, 5))
+    ]
+    np.testing.assert_allclose(c[0], c[1], atol=1e-6)
+
+
+def test_nothing_answered_and_workers_without_data():
+    plan = plan_of([{0: 2.0}, {}, {1: 0.0}], 2)
+    weights = decoded(plan, np.array([[0, 1], [0, 1], [0, 1]], bool))
+    np.testing.assert_allclose(weights, [[0, 0.5], [0, 0], [0, 0]], atol=1e-9)
+
+
+@pytest.mark.parametrize("k", [40, 200])
+@pytest.mark.parametrize("probability", [0.1, 0.6, 0.95])
+def test_many_workers(k, probability):
+    rng = np.random.default_rng(k)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plan = codes.scheme_ii(rng.uniform(0.1, 0.9, k), num_partitions=k)
+    masks = rng.random((k, 12)) < probability
+    expected = best_coefficients(plan, masks)
+    for specialised in (False, True):
+        c = plan.encoding_matrix().T @ decoded(plan, masks, specialised=specialised)
+        np.testing.assert_allclose(c, expected, atol=1e-6)
+
+
+def test_narrow_codes_are_specialised_and_wide_ones_are_not():
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        narrow = codes.scheme_ii(rng.uniform(0.1, 0.9, 40), num_partitions=40)
+    wide = codes.dense(rng.uniform(0.1, 0.9, 40), num_partitions=4)
+    assert decoders.least_squares.specialised([narrow]) is not decoders.least_squares
+    assert decoders.least_squares.specialised([wide]) is decoders.least_squares
+    # The same object each time, or jit would compile again.
+    assert decoders.least_squares.specialised(
+        [narrow]
+    ) is decoders.least_squares.specialised([narrow])
