@@ -2,8 +2,9 @@
 
 Who answers: `bernoulli`, `markov` (bursts), `common_factor` and `shared_shocks`
 (together). After how long: `exponential`, `shifted_exponential`, or the `replay` of a
-recorded `Trace`; `at_deadline` makes stragglers of them. `estimation` goes the other
-way, from what was seen to p. Pictures are in `jgc.stragglers.pictures`.
+recorded `Trace`; `at_deadline` makes stragglers of them. `simulate`
+draws from any of these. `estimation` goes the other way, from what was seen to p.
+Pictures are in `jgc.stragglers.pictures`.
 """
 
 from jgc.stragglers import estimation
@@ -12,6 +13,7 @@ from jgc.stragglers.correlated import common_factor, shared_shocks
 from jgc.stragglers.latency import at_deadline, exponential, shifted_exponential
 from jgc.stragglers.markov import markov
 from jgc.stragglers.model import LatencyModel, StragglerModel
+from jgc.stragglers.simulation import simulate
 from jgc.stragglers.trace import Trace, replay, trace
 from jgc.stragglers.trace_files import load_trace
 
@@ -30,5 +32,6 @@ __all__ = [
     "replay",
     "shared_shocks",
     "shifted_exponential",
+    "simulate",
     "trace",
 ]
