@@ -49,9 +49,15 @@ def require_several(
     )
 
 
-def require_straggler_settings(config: ConfigDict) -> None:
-    """Checks schemes, deadlines and the range of ψ, which all comparisons have."""
-    require_several(config, "schemes", SCHEMES.__contains__, f"of {listed(SCHEMES)}")
+def require_straggler_settings(config: ConfigDict, *others: str) -> None:
+    """Checks schemes, deadlines and the range of ψ, which all comparisons have.
+
+    Args:
+        config: of the experiment.
+        others: schemes that it accepts beside `SCHEMES`.
+    """
+    names = (*SCHEMES, *others)
+    require_several(config, "schemes", names.__contains__, f"of {listed(names)}")
     require_several(
         config,
         "deadlines",

@@ -42,7 +42,7 @@ class Group(NamedTuple):
 
     Attributes:
         code: the scheme's name in print.
-        deadline: τ_th, None if it waits for every worker.
+        deadline: τ_th, None if it waits for every worker or is a plan file's.
         results: `result.json` of each seed.
         loss: the training loss of each seed and iteration.
     """
@@ -107,7 +107,7 @@ def _cell(group: Group, column: str) -> str:
 
 
 def _deadline(group: Group) -> str:
-    return "waits" if group.deadline is None else f"{group.deadline:g}"
+    return "–" if group.deadline is None else f"{group.deadline:g}"
 
 
 def _csv(groups: list[Group]) -> str:

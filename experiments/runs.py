@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 import jgc
-from experiments.plans import SCHEMES, draw_psi
+from experiments.plans import PLAN_FILE, draw_psi, find_scheme, read_plan
 from experiments.progress import Progress
 from jgc.training import TrainState, init_state
 from jgc.training.checkpoint import Checkpoints
@@ -49,7 +49,11 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A scheme, a deadline (None if the scheme waits for every worker) and a seed."""
+    """A scheme, a deadline and a seed.
+
+    The deadline is None if the scheme waits for every worker, or if p comes with a plan
+    file, whose deadline it then is.
+    """
 
     scheme: str
     deadline: float | None
@@ -77,7 +81,11 @@ def list_runs(config: Any) -> list[Run]:
         Run(scheme, deadline, seed)
         for seed in range(config.num_seeds)
         for scheme in config.schemes
-        for deadline in ([None] if SCHEMES[scheme].waits_for_all else config.deadlines)
+        for deadline in (
+            [None]
+            if config.plan_file or find_scheme(scheme).waits_for_all
+            else config.deadlines
+        )
     ]
 
 
@@ -101,14 +109,19 @@ def keys_of(seed: int) -> RunKeys:
 
 
 def design(run: Run, config: Any) -> jgc.CodingPlan:
-    """The run's plan; ψ depends on the seed alone."""
-    keys = keys_of(run.seed)
-    psi = draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max)
-    if run.deadline is None:
+    """The run's plan; ψ depends on the seed alone, and a plan file's p replaces it."""
+    keys, scheme = keys_of(run.seed), find_scheme(run.scheme)
+    if scheme.waits_for_all:
         p = np.zeros(config.num_workers)
+    elif run.deadline is None:
+        plan = read_plan(config)
+        if run.scheme == PLAN_FILE:
+            return plan
+        p = np.asarray(plan.straggler_probabilities)
     else:
+        psi = draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max)
         p = jgc.stragglers.deadline_probabilities(psi, deadline=run.deadline)
-    return SCHEMES[run.scheme].design(p, config.num_partitions, keys.code)
+    return scheme.design(p, config.num_partitions, keys.code)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -138,7 +151,7 @@ def train(
         directory: the run's own.
         progress: told of every iteration.
     """
-    plan, decoder = design(run, config), SCHEMES[run.scheme].decoder
+    plan, decoder = design(run, config), find_scheme(run.scheme).decoder
     stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
     keys = keys_of(run.seed)
     straggler_key, mask_key = jax.random.split(keys.masks)
