@@ -1,12 +1,17 @@
 """What `experiments.convergence` can be told: every key with its default, its check."""
 
 import math
-from collections.abc import Iterable
 
 from ml_collections import ConfigDict
 
+from experiments.config_checks import (
+    listed,
+    require,
+    require_counts,
+    require_several,
+    require_straggler_settings,
+)
 from experiments.convergence_studies import SCHEMES, STUDIES
-from experiments.settings import _listed, _require
 
 
 def default() -> ConfigDict:
@@ -44,40 +49,15 @@ def check(config: ConfigDict) -> None:
     Raises:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
-    for key in ("num_workers", "num_partitions", "replication", "dimension"):
-        _require(config, key, lambda value: value >= 1, "at least 1")
+    require_counts(config, "num_workers", "num_partitions", "replication", "dimension")
     for key in ("num_seeds", "num_iterations"):
-        _require(config, key, lambda value: value >= 2, "at least 2")
-    _require(
+        require(config, key, lambda value: value >= 2, "at least 2")
+    require(
         config,
         "num_examples",
         lambda value: value >= max(config.dimension, config.num_partitions),
         "at least dimension and num_partitions",
     )
-    for key in ("psi_min", "regularizer"):
-        _require(config, key, lambda value: 0 < value < math.inf, "above 0")
-    _require(
-        config,
-        "psi_max",
-        lambda value: config.psi_min <= value < math.inf,
-        f"at least psi_min = {config.psi_min}",
-    )
-    known: dict[str, Iterable[str]] = {"schemes": SCHEMES, "studies": STUDIES}
-    for key, names in known.items():
-        accepted = set(names)
-        _require(
-            config,
-            key,
-            lambda values: len(values) > 0 and accepted.issuperset(values),  # noqa: B023
-            f"one or more of {_listed(accepted)}",
-        )
-    _require(
-        config,
-        "deadlines",
-        lambda values: len(values) > 0 and all(1 < v < math.inf for v in values),
-        "one or more numbers above 1, the time that no worker beats",
-    )
-    for key in ("schemes", "studies", "deadlines"):
-        _require(
-            config, key, lambda values: len(set(values)) == len(values), "no repetition"
-        )
+    require(config, "regularizer", lambda value: 0 < value < math.inf, "above 0")
+    require_several(config, "studies", STUDIES.__contains__, f"of {listed(STUDIES)}")
+    require_straggler_settings(config, schemes=SCHEMES)

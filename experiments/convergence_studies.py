@@ -198,11 +198,19 @@ def _rescaled(p: Float[np.ndarray, " k"], config: Any) -> jgc.CodingPlan:
 
 
 def _of_experiments(name: str) -> Callable[..., jgc.CodingPlan]:
-    return lambda p, config: plans.SCHEMES[name](p, config.num_partitions)
+    design = plans.SCHEMES[name].design
+    return lambda p, config: design(
+        p, config.num_partitions, jax.random.key(config.seed)
+    )
 
 
 SCHEMES: dict[str, Callable[[Float[np.ndarray, " k"], Any], jgc.CodingPlan]] = {
-    **{name: _of_experiments(name) for name in plans.SCHEMES},
+    # The curves are of fixed decoders.
+    **{
+        name: _of_experiments(name)
+        for name, scheme in plans.SCHEMES.items()
+        if scheme.decoder is jgc.decoders.fixed
+    },
     "sgc": _stochastic,
     "is_sgd_rescaled": _rescaled,
 }
