@@ -25,7 +25,7 @@ from experiments.convergence_curves import GRADIENT, measure
 from experiments.convergence_problem import Problem
 from experiments.convergence_studies import Study, make_plans, make_study
 from jgc import theory
-from jgc.training.files import write_atomically
+from jgc.files import write_atomically
 
 _LOG = logging.getLogger("experiments.convergence")  # __name__ is __main__ here
 _POINTS = 120  # of a curve, that the data keep

@@ -5,7 +5,6 @@
 redraws them without a run.
 """
 
-import io
 import itertools
 import json
 from pathlib import Path
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import launch
-from jgc.training.files import write_atomically
+from experiments.tables import write_markdown, write_picture
 
 DATA = "convergence.json"
 _HEADER = (
@@ -47,15 +46,11 @@ def write_report(workdir: Path) -> None:
         for row in group:
             table.add_row(*row[3:])
         console.print(table)
-    lines = [_HEADER, ["---"] * len(_HEADER), *rows]
-    markdown = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    write_atomically(workdir / "convergence.md", markdown)
+    write_markdown(workdir / "convergence.md", _HEADER, rows)
     for deadline in sorted({curve["deadline"] for curve in curves}):
-        picture = io.BytesIO()
         shown = [curve for curve in curves if curve["deadline"] == deadline]
-        draw_curves(shown).savefig(picture, dpi=150)
         path = workdir / f"convergence-deadline{deadline:g}.png"
-        write_atomically(path, picture.getvalue())
+        write_picture(path, draw_curves(shown), dpi=150)
 
 
 def _row(curve: dict[str, Any]) -> list[str]:

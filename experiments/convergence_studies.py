@@ -43,15 +43,27 @@ class Study:
     bound: Callable[[float], Steps]
 
 
-def _theorem_2(problem: Problem, num_iterations: int, n: int) -> Study:
-    t = np.arange(1.0, num_iterations + 1)
+def _with_falling_steps(
+    theorem: str, problem: Problem, t: Steps, bound: Callable[[float], Steps]
+) -> Study:
+    """γ_t = 1/(λt), and the bound of the last iterate."""
     return Study(
-        theorem="Theorem 2, γ = 1/(λt)",
+        theorem=f"{theorem}, γ = 1/(λt)",
         problem=problem,
         step_sizes=1 / (problem.strong_convexity * t),
         what=LAST,
         average_weights=np.ones_like(t),
-        bound=lambda b: theory.strongly_convex_gap(
+        bound=bound,
+    )
+
+
+def _theorem_2(problem: Problem, num_iterations: int, n: int) -> Study:
+    t = np.arange(1.0, num_iterations + 1)
+    return _with_falling_steps(
+        "Theorem 2",
+        problem,
+        t,
+        lambda b: theory.strongly_convex_gap(
             t,
             squared_gradient=b,
             strong_convexity=problem.strong_convexity,
@@ -126,13 +138,11 @@ def _theorem_4(problem: Problem, num_iterations: int, n: int) -> Study:
 
 def _non_smooth_last(problem: Problem, num_iterations: int, n: int) -> Study:
     t = np.arange(1.0, num_iterations + 1)
-    return Study(
-        theorem="C.4.3, γ = 1/(λt)",
-        problem=problem,
-        step_sizes=1 / (problem.strong_convexity * t),
-        what=LAST,
-        average_weights=np.ones_like(t),
-        bound=lambda b: theory.non_smooth_gap(
+    return _with_falling_steps(
+        "C.4.3",
+        problem,
+        t,
+        lambda b: theory.non_smooth_gap(
             t, squared_gradient=b, strong_convexity=problem.strong_convexity
         ),
     )

@@ -75,6 +75,9 @@ SCHEMES: dict[str, Scheme] = {
     ),
 }
 
+# Beyond it, 2^k masks for each plan take longer than sampling.
+MOST_WORKERS_TO_ENUMERATE = 14
+
 # The plan in config.plan_file, which no p has to be drawn for.
 PLAN_FILE = "plan_file"
 

@@ -16,13 +16,12 @@ import numpy as np
 from absl import flags
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 
 from experiments import launch
 from experiments.runs import METRICS, RESULT, Run, list_runs, run_directory
+from experiments.tables import print_table, write_markdown, write_picture
 from experiments.workdir import read_config
-from jgc.training.files import read_json_lines, write_atomically
+from jgc.files import read_json_lines, write_atomically
 
 _COLUMNS = {
     "final_loss": "training loss",
@@ -80,19 +79,11 @@ def write_report(runs: list[Run], workdir: Path) -> None:
     groups = read_groups(runs, workdir)
     rows = [_row(group) for group in groups]
     header = ["scheme", "deadline", *_COLUMNS.values()]
-
-    table = Table(*header, title="Mean over seeds ± standard deviation")
-    for row in rows:
-        table.add_row(*row)
-    Console(width=max(Console().width, 120)).print(table)
-    lines = [header, ["---"] * len(header), *rows]
-    markdown = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    write_atomically(workdir / "table.md", markdown)
+    title = "Mean over seeds ± standard deviation"
+    print_table(header, rows, title=title, width=120)
+    write_markdown(workdir / "table.md", header, rows)
     write_atomically(workdir / "table.csv", _csv(groups))
-
-    picture = io.BytesIO()
-    draw_convergence(groups).savefig(picture, dpi=150)
-    write_atomically(workdir / "convergence.png", picture.getvalue())
+    write_picture(workdir / "convergence.png", draw_convergence(groups), dpi=150)
 
 
 def _row(group: Group) -> list[str]:

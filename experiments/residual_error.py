@@ -28,17 +28,15 @@ from experiments.config_checks import (
     require_several,
     require_straggler_settings,
 )
-from experiments.plans import SCHEMES, draw_psi
+from experiments.plans import MOST_WORKERS_TO_ENUMERATE, SCHEMES, draw_psi
 from experiments.residual_report import write_report
 from experiments.workdir import check_same_experiment, claim
-from jgc.training.files import read_json_lines, write_atomically
+from jgc.files import read_json_lines, write_json_lines
 
 _LOG = logging.getLogger("experiments.residual_error")  # __name__ is __main__ here
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "where results go", required=True)
 flags.mark_flag_as_required("config")
-
-_MOST_WORKERS_TO_ENUMERATE = 14  # 2^k masks for each draw
 
 
 class Case(NamedTuple):
@@ -74,7 +72,7 @@ def measure(case: Case, config: Any) -> dict[str, Any]:
     exact = enumeration = None
     if decoder is jgc.decoders.fixed:
         exact = relative([jgc.residual.exact(plan, similarity=rho) for plan in plans])
-    if case.num_workers <= _MOST_WORKERS_TO_ENUMERATE:
+    if case.num_workers <= MOST_WORKERS_TO_ENUMERATE:
         enumeration = relative(
             [
                 jgc.residual.enumerate_masks(plan, decoder=decoder, similarity=rho)
@@ -142,7 +140,7 @@ def main() -> None:
 
     path = workdir / "results.jsonl"
     rows = read_json_lines(path)
-    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+    write_json_lines(path, rows)  # without a line that a kill cut off
     done = [Case(**row["case"]) for row in rows]
     with path.open("a") as lines:
         for number, case in enumerate(cases, start=1):

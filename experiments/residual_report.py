@@ -1,16 +1,13 @@
 """The table and the picture of `experiments.residual_error`, from its rows."""
 
-import io
 import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 
-from jgc.training.files import write_atomically
+from experiments.tables import print_table, write_markdown, write_picture
 
 _HEADER = (
     "k",
@@ -29,16 +26,10 @@ _HEADER = (
 def write_report(rows: list[dict[str, Any]], workdir: Path) -> None:
     """Prints the table; writes `table.md` and `residual_error.png`."""
     cells = [_cells(row) for row in rows]
-    table = Table(*_HEADER, title="E‖g − ĝ‖²/‖g‖², mean over draws of p")
-    for line in cells:
-        table.add_row(*line)
-    Console(width=max(Console().width, 140)).print(table)
-    lines = [_HEADER, ["---"] * len(_HEADER), *cells]
-    markdown = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    write_atomically(workdir / "table.md", markdown)
-    picture = io.BytesIO()
-    draw_errors(rows).savefig(picture, dpi=120)
-    write_atomically(workdir / "residual_error.png", picture.getvalue())
+    title = "E‖g − ĝ‖²/‖g‖², mean over draws of p"
+    print_table(_HEADER, cells, title=title, width=140)
+    write_markdown(workdir / "table.md", _HEADER, cells)
+    write_picture(workdir / "residual_error.png", draw_errors(rows), dpi=120)
 
 
 def disagreement(row: dict[str, Any]) -> float | None:

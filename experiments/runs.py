@@ -15,16 +15,21 @@ import optax
 from jaxtyping import Array, Float, Int
 
 import jgc
-from experiments.plans import PLAN_FILE, draw_psi, find_scheme, read_plan
+from experiments.plans import (
+    MOST_WORKERS_TO_ENUMERATE,
+    PLAN_FILE,
+    draw_psi,
+    find_scheme,
+    read_plan,
+)
 from experiments.progress import Progress
+from jgc.files import read_json_lines, write_atomically
 from jgc.training import TrainState, init_state
 from jgc.training.checkpoint import Checkpoints
-from jgc.training.files import read_json_lines, write_atomically
 from jgc.training.metrics import MetricsWriter
 from jgc.training.simulated import Examples, Params
 
 _LOG = logging.getLogger(__name__)
-_MOST_WORKERS_TO_ENUMERATE = 14
 _NUM_TRIALS = 100_000
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
@@ -234,7 +239,7 @@ def _error(
 ) -> float:
     if decoder is jgc.decoders.fixed:
         return jgc.residual.exact(plan, similarity=similarity).mean
-    if plan.num_workers <= _MOST_WORKERS_TO_ENUMERATE:
+    if plan.num_workers <= MOST_WORKERS_TO_ENUMERATE:
         return jgc.residual.enumerate_masks(
             plan, decoder=decoder, similarity=similarity
         ).mean

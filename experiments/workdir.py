@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from jgc.training.files import write_atomically
+from jgc.files import write_atomically
 
 _CONFIG = "config.json"
 

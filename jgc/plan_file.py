@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from jgc import _checks
+from jgc.files import write_atomically
 from jgc.plan import CodingPlan
-from jgc.training.files import write_atomically
 
 _FORMAT = "jgc plan 1"
 _ARRAYS = {

@@ -1,7 +1,7 @@
 """Pictures of detections: a grid of images with boxes, class names and scores."""
 
+import io
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, UInt8
 
 from jgc.detection.types import Detections, Examples
 from jgc.extras import require
+from jgc.files import write_atomically
 
 _PANEL_INCHES = 3.2
 _DPI = 120
@@ -161,7 +162,11 @@ def draw_grid(
         axes.set_axis_off()
     for axes, panel in zip(grid, panels, strict=False):
         _draw_panel(axes, panel, class_names)
-    _save(figure, Path(path))
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=_DPI)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, picture.getvalue())
 
 
 def _draw_panel(axes: Any, panel: Panel, class_names: Sequence[str]) -> None:
@@ -205,23 +210,6 @@ def _colour(label: int) -> tuple[float, float, float]:
     hue = (label * 0.618034) % 1.0
     red, green, blue = colors.hsv_to_rgb((hue, 0.65, 1.0))
     return float(red), float(green), float(blue)
-
-
-def _save(figure: Any, path: Path) -> None:
-    """Write beside `path` and rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".png")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            figure.savefig(file, format="png", dpi=_DPI)
-        # mkstemp makes a private file; a picture is as public as any new one.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _check_length(name: str, values: Sequence[Any], expected: int) -> None:

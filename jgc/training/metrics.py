@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from jgc.extras import require
-from jgc.training.files import read_json_lines, write_atomically
+from jgc.files import read_json_lines, write_json_lines
 
 
 class MetricsWriter:
@@ -29,7 +29,7 @@ class MetricsWriter:
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / "metrics.jsonl"
         kept = [row for row in read_json_lines(path) if row["iteration"] <= resume_from]
-        write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
+        write_json_lines(path, kept)
         self._lines = path.open("a")
         self._events = tensorboard.SummaryWriter(
             str(directory), purge_step=resume_from + 1, write_to_disk=True

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from experiments.residual_report import disagreement
-from jgc.training.files import read_json_lines
+from jgc.files import read_json_lines
 
 SMALL = (
     "--config.num_workers=(6,)",

@@ -22,9 +22,9 @@ from experiments.runs import (
     run_directory,
     train,
 )
+from jgc.files import read_json_lines
 from jgc.plan_file import save_plan
 from jgc.training import make_step
-from jgc.training.files import read_json_lines
 from tests.training import problems
 
 OPTIMIZER = optax.adam(0.05)

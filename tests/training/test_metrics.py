@@ -1,4 +1,4 @@
-from jgc.training.files import read_json_lines
+from jgc.files import read_json_lines
 from jgc.training.metrics import MetricsWriter
 
 
