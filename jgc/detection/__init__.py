@@ -4,19 +4,14 @@ Imported by experiments alone; the coding core never imports it. Needs the extra
 `detection`.
 """
 
-from jgc.extras import require
-
-# Everything here is a flax network or works on one's outputs: say which extra is
-# missing before the first import that would fail without a hint.
-require("flax", extra="detection")
-
-from jgc.detection.anchors import AnchorGrid, linear_scales, ssd_shapes  # noqa: E402
-from jgc.detection.detector import Detector, count_parameters  # noqa: E402
-from jgc.detection.drawing import draw_detections, draw_grid  # noqa: E402
-from jgc.detection.evaluation import CocoScores, coco_results, evaluate  # noqa: E402
-from jgc.detection.losses import Losses  # noqa: E402
-from jgc.detection.ssdlite import ssdlite  # noqa: E402
-from jgc.detection.types import Detections, Examples, Predictions  # noqa: E402
+from jgc.detection import _requirements as _requirements  # before all others
+from jgc.detection.anchors import AnchorGrid, linear_scales, ssd_shapes
+from jgc.detection.detector import Detector, count_parameters
+from jgc.detection.drawing import draw_detections, draw_grid
+from jgc.detection.evaluation import CocoScores, coco_results, evaluate
+from jgc.detection.losses import Losses
+from jgc.detection.ssdlite import ssdlite
+from jgc.detection.types import Detections, Examples, Predictions
 
 __all__ = [
     "AnchorGrid",
