@@ -127,3 +127,13 @@ def _boolean_matrix(name: str, value: ArrayLike) -> np.ndarray:
             f"{matrix.shape} and dtype {matrix.dtype}"
         )
     return matrix.astype(bool)
+
+
+def without_zeros(
+    worker: Int[np.ndarray, " E"],
+    partition: Int[np.ndarray, " E"],
+    alpha: Float[np.ndarray, " E"],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The edges whose α is not 0: no data for what is not used."""
+    used = alpha != 0
+    return worker[used], partition[used], alpha[used]

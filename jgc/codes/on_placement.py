@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from jgc import _checks
-from jgc.codes.edges import placement_edges, without_lost_workers
+from jgc.codes.edges import placement_edges, without_lost_workers, without_zeros
 from jgc.codes.optimal_structure import (
     inverse_odds_shares,
     plan_from_alpha,
@@ -76,12 +76,9 @@ def on_placement(
         if rho > 1 - _ALIGNED
         else _least_similar(p[holders], edges, rho)
     )
-    used = alpha != 0
     plan = plan_from_alpha(
         p,
-        worker[used],
-        partition[used],
-        alpha[used],
+        *without_zeros(worker, partition, alpha),
         num_partitions=n,
         name="on placement",
         expected_weights=expected_weights,

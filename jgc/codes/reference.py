@@ -6,7 +6,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from jgc import _checks, extras
-from jgc.codes.edges import placement_edges, without_lost_workers
+from jgc.codes.edges import placement_edges, without_lost_workers, without_zeros
 from jgc.codes.optimal_structure import (
     inverse_odds_shares,
     plan_from_alpha,
@@ -96,12 +96,9 @@ def reference(
         limits=limits,
         nonnegative=nonnegative,
     )
-    used = alpha != 0
     plan = plan_from_alpha(
         p,
-        worker[used],
-        partition[used],
-        alpha[used],
+        *without_zeros(worker, partition, alpha),
         num_partitions=n,
         name="reference",
         expected_weights=expected_weights,
