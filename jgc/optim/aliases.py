@@ -1,5 +1,6 @@
 """Whole optimizers: compositions, nothing of their own."""
 
+from collections.abc import Callable
 from typing import Any
 
 import optax
@@ -69,13 +70,12 @@ def two_track_adam(
     Raises:
         ValueError: Λ is negative or NaN.
     """
-    weights, scale = _second_track(plan, noise_ratio)
-    optimizer = optax.chain(
-        decode(plan),
-        scale_by_two_track_adam(b1, b2, eps, second_moment_scale=scale),
+    return _coded(
+        plan,
+        noise_ratio,
+        lambda scale: scale_by_two_track_adam(b1, b2, eps, second_moment_scale=scale),
         optax.scale_by_learning_rate(learning_rate),
     )
-    return with_second_track(optimizer, plan, second_moment_weights=weights)
 
 
 def two_track_adamw(
@@ -105,14 +105,13 @@ def two_track_adamw(
     Raises:
         ValueError: Λ is negative or NaN.
     """
-    weights, scale = _second_track(plan, noise_ratio)
-    optimizer = optax.chain(
-        decode(plan),
-        scale_by_two_track_adam(b1, b2, eps, second_moment_scale=scale),
+    return _coded(
+        plan,
+        noise_ratio,
+        lambda scale: scale_by_two_track_adam(b1, b2, eps, second_moment_scale=scale),
         optax.add_decayed_weights(weight_decay, decayed),
         optax.scale_by_learning_rate(learning_rate),
     )
-    return with_second_track(optimizer, plan, second_moment_weights=weights)
 
 
 def two_track_rmsprop(
@@ -140,10 +139,10 @@ def two_track_rmsprop(
     Raises:
         ValueError: Λ is negative or NaN.
     """
-    weights, scale = _second_track(plan, noise_ratio)
-    optimizer = optax.chain(
-        decode(plan),
-        two_track(
+    return _coded(
+        plan,
+        noise_ratio,
+        lambda scale: two_track(
             optax.identity(),
             optax.scale_by_rms(decay, eps),
             second_moment_scale=scale,
@@ -151,6 +150,20 @@ def two_track_rmsprop(
         optax.scale_by_learning_rate(learning_rate),
         optax.identity() if momentum is None else optax.trace(momentum),
     )
+
+
+def _coded(
+    plan: CodingPlan | None,
+    noise_ratio: float,
+    make_scaling: Callable[[Any], optax.GradientTransformation],
+    *rest: optax.GradientTransformation,
+) -> optax.GradientTransformationExtraArgs:
+    """Decodes both tracks, scales by the second moment, then does the rest.
+
+    `make_scaling` is given v/w where the second track is a multiple of the first.
+    """
+    weights, scale = _second_track(plan, noise_ratio)
+    optimizer = optax.chain(decode(plan), make_scaling(scale), *rest)
     return with_second_track(optimizer, plan, second_moment_weights=weights)
 
 
