@@ -6,6 +6,7 @@ says that the model is wrong, not that it is useless: look at `statistic` beside
 `expected` for how wrong.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from jgc.stragglers.estimation.shifted_exponential_fit import (
     ShiftedExponentialFit,
     fit_shifted_exponential,
 )
+
+Late = Bool[np.ndarray, "T k"]
 
 
 class FitTest(NamedTuple):
@@ -52,13 +55,13 @@ def check_independence(
     Raises:
         ValueError: not such masks.
     """
-    is_late = ~_masks(masks)
-    rng = np.random.default_rng(seed)
-    drawn = (
-        rng.permuted(is_late, axis=0).sum(1).var()
-        for _ in range(_checks.count("permutations", permutations))
+    return _permutation_test(
+        masks,
+        statistic=lambda is_late: is_late.sum(1).var(),
+        permuted=lambda is_late, rng: rng.permuted(is_late, axis=0),
+        permutations=permutations,
+        seed=seed,
     )
-    return _compare(is_late.sum(1).var(), np.fromiter(drawn, np.float64))
 
 
 def check_bursts(
@@ -78,13 +81,13 @@ def check_bursts(
     Raises:
         ValueError: not such masks.
     """
-    is_late = ~_masks(masks)
-    rng = np.random.default_rng(seed)
-    drawn = (
-        _repeats(is_late[rng.permutation(is_late.shape[0])])
-        for _ in range(_checks.count("permutations", permutations))
+    return _permutation_test(
+        masks,
+        statistic=_repeats,
+        permuted=lambda is_late, rng: is_late[rng.permutation(is_late.shape[0])],
+        permutations=permutations,
+        seed=seed,
     )
-    return _compare(_repeats(is_late), np.fromiter(drawn, np.float64))
 
 
 def check_shifted_exponential(
@@ -129,6 +132,24 @@ def check_shifted_exponential(
 
     draws = [simulated() for _ in range(_checks.count("simulations", simulations))]
     return _compare(_distance(seconds, deadline), np.array(draws))
+
+
+def _permutation_test(
+    masks: ArrayLike,
+    *,
+    statistic: Callable[[Late], float],
+    permuted: Callable[[Late, np.random.Generator], Late],
+    permutations: int,
+    seed: int,
+) -> FitTest:
+    """Compares the statistic of who was late with that of permutations of it."""
+    is_late = ~_masks(masks)
+    rng = np.random.default_rng(seed)
+    drawn = (
+        statistic(permuted(is_late, rng))
+        for _ in range(_checks.count("permutations", permutations))
+    )
+    return _compare(statistic(is_late), np.fromiter(drawn, np.float64))
 
 
 def _masks(masks: ArrayLike) -> Bool[np.ndarray, "T k"]:
