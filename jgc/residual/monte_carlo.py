@@ -181,8 +181,7 @@ def monte_carlo(
         control_means=means,
         target=target_relative_error,
     )
-    with jax.enable_x64(True):
-        moments = run.finish(chunk_size=chunk_size, progress=progress)
+    moments = run.finish(chunk_size=chunk_size, progress=progress)
     mean, standard_error = moments.estimate(means)
     results = [
         ResidualError(
