@@ -63,7 +63,7 @@ class Run:
         else:
             size = max(1, chunk_size // (sampling.chains * sampling.steps))
         variables = sampling.num_variables
-        moments = Moments.empty(self.evaluators.weights.shape[0], variables)
+        moments = Moments.empty(self.evaluators.plan.weights.shape[0], variables)
         done, total = 0, self.num_samples * sampling.steps
         with (
             ThreadPoolExecutor(streams) as pool,

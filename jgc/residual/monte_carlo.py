@@ -33,7 +33,7 @@ from jgc.residual.squared_error import ErrorEvaluator, error_evaluator
 from jgc.residual.stacking import equal_edge_counts
 from jgc.stragglers import StragglerModel
 
-# Up to here all 2^k masks are decoded once, if there are more trials than that.
+# Up to here errors of all 2^k masks are tabulated, if there are more trials than that.
 _MOST_TABULATED = 16
 
 
@@ -168,9 +168,11 @@ def monte_carlo(
         [error_evaluator(one, gradients_model, dtype=dtype) for one in padded]
     )
     limits = _stacked([thresholds(one.straggler_probabilities) for one in padded])
-    # Decoders are functions of the mask: with few workers, each mask is decoded once.
+    # The error is a function of the mask: with few workers, each mask's is found once.
+    # Only a fixed decoder's error that is a single sum is faster than the table.
+    is_one_sum = decoder is fixed and gradients_model.similarity == 1
     tables = None
-    if decoder is not fixed and k <= _MOST_TABULATED and num_trials >= 1 << k:
+    if k <= _MOST_TABULATED and num_trials >= 1 << k and not is_one_sum:
         tables = _tables(decoder, evaluators, controlled)
     run = Run(
         sampling,
@@ -210,7 +212,7 @@ def _tables(
         return jnp.stack(
             [
                 of_plan(jax.tree.map(lambda leaf, i=i: leaf[i], evaluators))
-                for i in range(evaluators.weights.shape[0])
+                for i in range(evaluators.plan.weights.shape[0])
             ]
         )
 
@@ -219,4 +221,16 @@ _Tree = TypeVar("_Tree")
 
 
 def _stacked(trees: Sequence[_Tree]) -> _Tree:
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+    """Leaves along a new first axis; shorter lists of edges end in zeros, no edges."""
+
+    def stack(*leaves: np.ndarray) -> np.ndarray:
+        longest = max(np.shape(leaf)[:1] for leaf in leaves)
+        padded = [
+            np.pad(leaf, [(0, longest[0] - leaf.shape[0])] + [(0, 0)] * (leaf.ndim - 1))
+            if longest
+            else leaf
+            for leaf in map(np.asarray, leaves)
+        ]
+        return np.stack(padded)
+
+    return jax.tree.map(stack, *trees)
