@@ -14,14 +14,14 @@ from experiments import settings
 def get_config() -> ConfigDict:
     """Settings of the experiment."""
     config = settings.default()
-    config.model.image_size = 128
-    config.model.width = 0.5
-    config.model.strides = (8, 16, 32, 64, 128)
+    config.model.image_size = 96
+    config.model.width = 0.25
+    config.model.strides = (8, 16, 32, 64)
     config.model.min_scale = 0.1
-    config.chunk_size = 20
-    config.num_iterations = 60
-    config.evaluate_every = 20
-    config.checkpoint_every = 20
+    config.chunk_size = 40
+    config.num_iterations = 40
+    config.evaluate_every = 10
+    config.checkpoint_every = 10
     config.num_seeds = 1
     config.learning_rate = 0.05
     return config

@@ -22,10 +22,11 @@ def get_config() -> ConfigDict:
     config.data.validate_on_train = True
     config.optimizer = "adam"
     config.learning_rate = 0.002
-    config.num_iterations = 400
-    config.evaluate_every = 100
-    config.checkpoint_every = 100
-    config.model.image_size = 320
-    config.model.strides = (8, 16, 32, 64, 128, 256, 512)
+    config.num_iterations = 120
+    config.evaluate_every = 40
+    config.checkpoint_every = 40
+    config.model.image_size = 160
+    config.model.width = 0.5
+    config.model.strides = (8, 16, 32, 64, 128)
     config.model.min_scale = 0.08
     return config

@@ -11,7 +11,6 @@ def get_config() -> ConfigDict:
     config.model.image_size = 64
     config.model.width = 0.25
     config.model.strides = (8, 16, 32)
-    config.num_iterations = 20
-    config.num_seeds = 1
-    config.learning_rate = 0.05
+    config.learning_rate = 0.02
+    config.num_iterations = 150
     return config

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.runs import Task
-from jgc.detection import CocoScores, Detections, Detector, Examples, evaluate, ssdlite
+from jgc.detection import CocoScores, Detector, Examples, evaluate, ssdlite
 from jgc.detection.data import (
     DetectionSource,
     LoadedSplit,
@@ -43,25 +43,32 @@ class DetectionTask(NamedTuple):
     category_ids: tuple[int, ...]
 
     def task(self, *, num_partitions: int) -> Task:
-        """What the runs of an experiment share; puts the data on the device."""
+        """What the runs of an experiment share, the training data on the device."""
         train = jax.tree.map(jnp.asarray, self.train.examples)
-        validation_loss = jax.jit(self.detector.loss)
+        loss = jax.jit(self.detector.loss)
         detect = jax.jit(self.detector.detect)
 
-        def mean_loss(params: Params) -> Float[Array, ""]:
-            batches = [
-                validation_loss(params, batch)
-                for batch in _batches(self.validation.examples)
-            ]
-            return jnp.concatenate(batches).mean()
+        def validation_loss(params: Params) -> Float[Array, ""]:
+            batches = _batches(self.validation.examples)
+            return jnp.concatenate([loss(params, batch) for batch in batches]).mean()
+
+        def scores(params: Params, split: LoadedSplit, limit: int) -> CocoScores:
+            examples = jax.tree.map(lambda leaf: leaf[:limit], split.examples)
+            parts = [detect(params, batch.image) for batch in _batches(examples)]
+            return evaluate(
+                jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts),
+                split.image_ids[:limit].tolist(),
+                split.ground_truth,
+                category_ids=self.category_ids,
+            )
 
         def score(params: Params) -> dict[str, Any]:
-            batches = [
-                detect(params, batch.image)
-                for batch in _batches(self.validation.examples)
-            ]
-            detections = jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
-            return self.score(detections)._asdict()
+            # As many training images as validation images tell what was learned by
+            # heart, at no more than the same cost again.
+            limit = len(self.validation.image_ids)
+            validation = scores(params, self.validation, limit)
+            train_ap = scores(params, self.train, limit).ap
+            return {**validation._asdict(), "train_ap": train_ap}
 
         return Task(
             init=jax.jit(self.detector.init),
@@ -69,17 +76,8 @@ class DetectionTask(NamedTuple):
             partition=jnp.asarray(
                 assign_partitions(train.image.shape[0], num_partitions=num_partitions)
             ),
-            validation_loss=mean_loss,
+            validation_loss=validation_loss,
             score=score,
-        )
-
-    def score(self, detections: Detections) -> CocoScores:
-        """COCO's 12 numbers of detections on all validation images."""
-        return evaluate(
-            detections,
-            self.validation.image_ids.tolist(),
-            self.validation.ground_truth,
-            category_ids=self.category_ids,
         )
 
 

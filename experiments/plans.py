@@ -1,7 +1,7 @@
 """The schemes that a config can name: a code, how it is decoded, and what it faces."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 import jgc
 from jgc import codes, decoders
+from jgc.plan_file import load_plan
 
 Probabilities = Float[np.ndarray, " k"]
 
@@ -73,6 +74,38 @@ SCHEMES: dict[str, Scheme] = {
         lambda p, n, key: codes.interval(p, num_partitions=n), decoders.least_squares
     ),
 }
+
+# The plan in config.plan_file, which no p has to be drawn for.
+PLAN_FILE = "plan_file"
+
+
+def find_scheme(name: str) -> Scheme:
+    """The scheme of that name: one of `SCHEMES`, or the plan in a file."""
+    return _FROM_FILE if name == PLAN_FILE else SCHEMES[name]
+
+
+def read_plan(config: Any) -> jgc.CodingPlan:
+    """The plan in config.plan_file.
+
+    Raises:
+        ValueError: the file holds no plan, or one of other sizes than the config's.
+        OSError: it cannot be read.
+    """
+    plan = load_plan(config.plan_file)
+    for key in ("num_workers", "num_partitions"):
+        if getattr(plan, key) != config[key]:
+            raise ValueError(
+                f"config.{key} = {config[key]}; accepted: {getattr(plan, key)}, that "
+                f"of config.plan_file = {config.plan_file}"
+            )
+    return plan
+
+
+def _read_instead(p: Probabilities, n: int, key: Array) -> jgc.CodingPlan:
+    raise ValueError(f"scheme {PLAN_FILE} is read from config.plan_file, not designed")
+
+
+_FROM_FILE = Scheme(_read_instead)
 
 
 def draw_psi(

@@ -28,10 +28,13 @@ _COLUMNS = {
     "final_loss": "training loss",
     "final_validation_loss": "validation loss",
     "ap": "mAP",
+    "train_ap": "mAP, training images",
     "load": "load",
     "relative_error_aligned": "error, aligned",
     "relative_error_orthogonal": "error, orthogonal",
 }
+# Known before any training.
+_DESIGNED = ("load", "relative_error_aligned", "relative_error_orthogonal")
 
 
 class Group(NamedTuple):
@@ -39,7 +42,7 @@ class Group(NamedTuple):
 
     Attributes:
         code: the scheme's name in print.
-        deadline: τ_th, None if it waits for every worker.
+        deadline: τ_th, None if it waits for every worker or is a plan file's.
         results: `result.json` of each seed.
         loss: the training loss of each seed and iteration.
     """
@@ -81,7 +84,7 @@ def write_report(runs: list[Run], workdir: Path) -> None:
     table = Table(*header, title="Mean over seeds ± standard deviation")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=max(Console().width, 120)).print(table)
     lines = [header, ["---"] * len(header), *rows]
     markdown = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     write_atomically(workdir / "table.md", markdown)
@@ -93,18 +96,18 @@ def write_report(runs: list[Run], workdir: Path) -> None:
 
 
 def _row(group: Group) -> list[str]:
-    varying = ("final_loss", "final_validation_loss", "ap")
-    cells = [
-        f"{group.mean(column):.4f} ± {group.spread(column):.4f}"
-        if column in varying
-        else f"{group.mean(column):.3g}"
-        for column in _COLUMNS
-    ]
-    return [group.code, _deadline(group), *cells]
+    return [group.code, _deadline(group), *(_cell(group, name) for name in _COLUMNS)]
+
+
+def _cell(group: Group, column: str) -> str:
+    if column in _DESIGNED:
+        return f"{group.mean(column):.3g}"
+    spread = f" ± {group.spread(column):.3f}" if len(group.results) > 1 else ""
+    return f"{group.mean(column):.3f}{spread}"
 
 
 def _deadline(group: Group) -> str:
-    return "waits" if group.deadline is None else f"{group.deadline:g}"
+    return "–" if group.deadline is None else f"{group.deadline:g}"
 
 
 def _csv(groups: list[Group]) -> str:
@@ -127,9 +130,9 @@ def draw_convergence(groups: list[Group]) -> Figure:
     axes = figure.subplots(2, len(columns), squeeze=False, sharey=True)
     for column, deadline in enumerate(columns):
         shown = [group for group in groups if group.deadline in (None, deadline)]
-        for color, group in enumerate(shown):
+        for style, group in enumerate(shown):
             for row, load in enumerate((1.0, group.mean("load"))):
-                _draw_loss(axes[row, column], group, load, f"C{color}")
+                _draw_loss(axes[row, column], group, load, style)
         if deadline is not None:
             axes[0, column].set_title(f"deadline τ = {deadline:g}")
         axes[0, column].set_xlabel("iteration")
@@ -142,10 +145,12 @@ def draw_convergence(groups: list[Group]) -> Figure:
     return figure
 
 
-def _draw_loss(axis: Any, group: Group, load: float, color: str) -> None:
+def _draw_loss(axis: Any, group: Group, load: float, style: int) -> None:
     work = load * np.arange(group.loss.shape[1])
     mean, spread = group.loss.mean(0), group.loss.std(0)
-    axis.plot(work, mean, color=color, label=group.code)
+    # Four solid lines, then four dashed ones: curves that coincide stay visible.
+    color, line = f"C{style % 10}", ("-", "--", "-.", ":")[style // 4 % 4]
+    axis.plot(work, mean, color=color, linestyle=line, label=group.code)
     axis.fill_between(work, mean - spread, mean + spread, color=color, alpha=0.15)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 import jgc
-from experiments.plans import SCHEMES, draw_psi
+from experiments.plans import PLAN_FILE, draw_psi, find_scheme, read_plan
 from experiments.progress import Progress
 from jgc.training import TrainState, init_state
 from jgc.training.checkpoint import Checkpoints
@@ -22,6 +23,9 @@ from jgc.training.files import read_json_lines, write_atomically
 from jgc.training.metrics import MetricsWriter
 from jgc.training.simulated import Examples, Params
 
+_LOG = logging.getLogger(__name__)
+_MOST_WORKERS_TO_ENUMERATE = 14
+_NUM_TRIALS = 100_000
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
 
@@ -34,19 +38,24 @@ class Task(NamedTuple):
         examples: the training data, a leading axis over the N examples.
         partition: the partition of each example.
         validation_loss: `validation_loss(params)`, a scalar.
-        score: `score(params)`, the named scores of a trained model.
+        score: `score(params)`, the named scores of a trained model, and perhaps a text
+            for people under "summary".
     """
 
     init: Callable[[Array], Params]
     examples: Examples
     partition: Int[Array, " N"]
     validation_loss: Callable[[Params], Array]
-    score: Callable[[Params], dict[str, float]]
+    score: Callable[[Params], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A scheme, a deadline (None if the scheme waits for every worker) and a seed."""
+    """A scheme, a deadline and a seed.
+
+    The deadline is None if the scheme waits for every worker, or if p comes with a plan
+    file, whose deadline it then is.
+    """
 
     scheme: str
     deadline: float | None
@@ -74,7 +83,11 @@ def list_runs(config: Any) -> list[Run]:
         Run(scheme, deadline, seed)
         for seed in range(config.num_seeds)
         for scheme in config.schemes
-        for deadline in ([None] if SCHEMES[scheme].waits_for_all else config.deadlines)
+        for deadline in (
+            [None]
+            if config.plan_file or find_scheme(scheme).waits_for_all
+            else config.deadlines
+        )
     ]
 
 
@@ -98,14 +111,19 @@ def keys_of(seed: int) -> RunKeys:
 
 
 def design(run: Run, config: Any) -> jgc.CodingPlan:
-    """The run's plan; ψ depends on the seed alone."""
-    keys = keys_of(run.seed)
-    psi = draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max)
-    if run.deadline is None:
+    """The run's plan; ψ depends on the seed alone, and a plan file's p replaces it."""
+    keys, scheme = keys_of(run.seed), find_scheme(run.scheme)
+    if scheme.waits_for_all:
         p = np.zeros(config.num_workers)
+    elif run.deadline is None:
+        plan = read_plan(config)
+        if run.scheme == PLAN_FILE:
+            return plan
+        p = np.asarray(plan.straggler_probabilities)
     else:
+        psi = draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max)
         p = jgc.stragglers.deadline_probabilities(psi, deadline=run.deadline)
-    return SCHEMES[run.scheme].design(p, config.num_partitions, keys.code)
+    return scheme.design(p, config.num_partitions, keys.code)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -135,7 +153,7 @@ def train(
         directory: the run's own.
         progress: told of every iteration.
     """
-    plan, decoder = design(run, config), SCHEMES[run.scheme].decoder
+    plan, decoder = design(run, config), find_scheme(run.scheme).decoder
     stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
     keys = keys_of(run.seed)
     straggler_key, mask_key = jax.random.split(keys.masks)
@@ -168,13 +186,16 @@ def train(
                 if is_last or iteration % config.checkpoint_every == 0:
                     metrics.flush()  # a checkpoint promises the metrics up to it
                     checkpoints.save(iteration, state)
+    scores = task.score(state.params)
+    if "summary" in scores:
+        _LOG.info("%s:\n%s", run.name, scores.pop("summary"))
     result = {
         "run": asdict(run),
         "code": plan.name,
         "load": plan.load,
-        **_relative_errors(plan),
+        **_relative_errors(plan, decoder),
         **{f"final_{name}": value for name, value in _last_metrics(directory).items()},
-        **task.score(state.params),
+        **scores,
     }
     write_atomically(directory / RESULT, json.dumps(result, indent=2) + "\n")
 
@@ -194,13 +215,36 @@ def restore_params(
     return state.params
 
 
-def _relative_errors(plan: jgc.CodingPlan) -> dict[str, float]:
-    """E‖g − ĝ‖²/‖g‖² for equal and for orthogonal partition gradients."""
-    bounds = jgc.residual.bounds(plan)
+def _relative_errors(
+    plan: jgc.CodingPlan, decoder: jgc.decoders.Decoder
+) -> dict[str, float]:
+    """E‖g − ĝ‖²/‖g‖² for equal and for orthogonal partition gradients.
+
+    Exact, but for decoders without a closed form and too many workers to enumerate.
+    """
+    n = plan.num_partitions
     return {
-        "relative_error_aligned": bounds.aligned / plan.num_partitions**2,
-        "relative_error_orthogonal": bounds.orthogonal / plan.num_partitions,
+        "relative_error_aligned": _error(plan, decoder, similarity=1.0) / n**2,
+        "relative_error_orthogonal": _error(plan, decoder, similarity=0.0) / n,
     }
+
+
+def _error(
+    plan: jgc.CodingPlan, decoder: jgc.decoders.Decoder, *, similarity: float
+) -> float:
+    if decoder is jgc.decoders.fixed:
+        return jgc.residual.exact(plan, similarity=similarity).mean
+    if plan.num_workers <= _MOST_WORKERS_TO_ENUMERATE:
+        return jgc.residual.enumerate_masks(
+            plan, decoder=decoder, similarity=similarity
+        ).mean
+    return jgc.residual.monte_carlo(
+        jax.random.key(0),
+        plan,
+        num_trials=_NUM_TRIALS,
+        decoder=decoder,
+        similarity=similarity,
+    ).mean
 
 
 def _last_metrics(directory: Path) -> dict[str, float]:

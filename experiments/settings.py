@@ -11,6 +11,7 @@ from experiments.config_checks import (
     require_straggler_settings,
 )
 from experiments.optimizers import OPTIMIZERS
+from experiments.plans import PLAN_FILE, SCHEMES
 
 
 def default() -> ConfigDict:
@@ -25,6 +26,9 @@ def default() -> ConfigDict:
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max), drawn anew for each seed
     config.psi_max = 2.0
     config.num_seeds = 3
+    # A plan of `experiments.advise`. Its p then holds for all schemes instead of
+    # deadlines and ψ, and `plan_file` among the schemes is the plan itself.
+    config.plan_file = ""
 
     # Training. The objective is the mean loss over the training images.
     config.optimizer = "sgd"
@@ -63,7 +67,8 @@ def check(config: ConfigDict) -> None:
     Raises:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
-    require_straggler_settings(config)
+    from_file = (PLAN_FILE,) if config.plan_file else ()
+    require_straggler_settings(config, schemes=(*SCHEMES, *from_file))
     require_counts(
         config,
         "num_workers",

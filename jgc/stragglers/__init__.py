@@ -1,6 +1,37 @@
-"""Straggler models: which workers answer in time."""
+"""Straggler models: which workers answer in time, and after how many seconds.
 
+Who answers: `bernoulli`, `markov` (bursts), `common_factor` and `shared_shocks`
+(together). After how long: `exponential`, `shifted_exponential`, or the `replay` of a
+recorded `Trace`; `at_deadline` makes stragglers of them. `simulate`
+draws from any of these. `estimation` goes the other way, from what was seen to p.
+Pictures are in `jgc.stragglers.pictures`.
+"""
+
+from jgc.stragglers import estimation
 from jgc.stragglers.bernoulli import bernoulli, deadline_probabilities
-from jgc.stragglers.model import StragglerModel
+from jgc.stragglers.correlated import common_factor, shared_shocks
+from jgc.stragglers.latency import at_deadline, exponential, shifted_exponential
+from jgc.stragglers.markov import markov
+from jgc.stragglers.model import LatencyModel, StragglerModel
+from jgc.stragglers.simulation import simulate
+from jgc.stragglers.trace import Trace, replay, trace
+from jgc.stragglers.trace_files import load_trace
 
-__all__ = ["StragglerModel", "bernoulli", "deadline_probabilities"]
+__all__ = [
+    "LatencyModel",
+    "StragglerModel",
+    "Trace",
+    "at_deadline",
+    "bernoulli",
+    "common_factor",
+    "deadline_probabilities",
+    "estimation",
+    "exponential",
+    "load_trace",
+    "markov",
+    "replay",
+    "shared_shocks",
+    "shifted_exponential",
+    "simulate",
+    "trace",
+]

@@ -1,12 +1,19 @@
 """Workers that straggle independently over workers and iterations."""
 
+import functools
+
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from jgc import _checks
-from jgc.stragglers.model import State, StragglerModel
+from jgc.stragglers.model import (
+    State,
+    StragglerModel,
+    independent_covariance,
+    no_autocorrelation,
+)
 
 
 def bernoulli(p: ArrayLike) -> StragglerModel:
@@ -18,7 +25,8 @@ def bernoulli(p: ArrayLike) -> StragglerModel:
     Raises:
         ValueError: an entry outside [0, 1].
     """
-    answers = 1 - _checks.probabilities(p, some_answer=False)
+    p = _checks.probabilities(p, some_answer=False)
+    answers = 1 - p
 
     def init(key: PRNGKeyArray) -> State:
         del key
@@ -27,7 +35,13 @@ def bernoulli(p: ArrayLike) -> StragglerModel:
     def sample(state: State, key: PRNGKeyArray) -> tuple[Bool[Array, " k"], State]:
         return jax.random.bernoulli(key, answers), state
 
-    return StragglerModel(init, sample)
+    return StragglerModel(
+        init,
+        sample,
+        probabilities=p.copy,
+        covariance=functools.partial(independent_covariance, p),
+        autocorrelation=functools.partial(no_autocorrelation, p),
+    )
 
 
 def deadline_probabilities(

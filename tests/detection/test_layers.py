@@ -7,7 +7,7 @@ from flax import linen as nn
 from jgc.detection.models import layers
 
 
-@pytest.mark.parametrize("channels", [8, 24, 96, 184])
+@pytest.mark.parametrize("channels", [8, 96])
 def test_group_norm_is_flaxs(channels):
     key = jax.random.key(0)
     x = 3 * jax.random.normal(key, (2, 5, 4, channels)) + 1
@@ -18,9 +18,10 @@ def test_group_norm_is_flaxs(channels):
     )
 
     def run(module):
-        return jax.value_and_grad(
-            lambda p, x: jnp.sin(module.apply(p, x)).sum(), (0, 1)
-        )
+        def total(params, x):
+            return jnp.sin(module.apply(params, x)).sum()
+
+        return jax.jit(jax.value_and_grad(total, (0, 1)))
 
     for a, b in zip(
         jax.tree.leaves(run(ours)(params, x)),

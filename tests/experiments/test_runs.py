@@ -8,7 +8,9 @@ import numpy as np
 import optax
 import pytest
 
+import jgc
 from experiments import settings
+from experiments.plans import SCHEMES
 from experiments.progress import Progress
 from experiments.runs import (
     RESULT,
@@ -20,6 +22,7 @@ from experiments.runs import (
     run_directory,
     train,
 )
+from jgc.plan_file import save_plan
 from jgc.training import make_step
 from jgc.training.files import read_json_lines
 from tests.training import problems
@@ -151,3 +154,61 @@ def test_psi_depends_on_the_seed_alone(config):
     assert (psi[0] >= 0.1).all()
     assert (psi[0] <= 2).all()
     assert (p("interval", 1.1, 0) != p("interval", 1.1, 1)).all()
+
+
+@pytest.fixture
+def saved(tmp_path, config):
+    """A plan file that the config names, for five workers and six partitions."""
+    plan = jgc.codes.interval([0.1, 0.3, 0.5, 0.7, 0.9], num_partitions=6)
+    config.plan_file = str(tmp_path / "plan.npz")
+    config.schemes = ("gd", "scheme_i", "plan_file")
+    save_plan(plan, config.plan_file)
+    return plan
+
+
+def test_a_plan_file_is_trained_with_and_its_p_holds_for_all(config, saved):
+    settings.check(config)
+    runs = {run.scheme: run for run in list_runs(config)}
+    assert len(list_runs(config)) == 3 * config.num_seeds
+    chex.assert_trees_all_equal(design(runs["plan_file"], config), saved)
+    other = design(runs["scheme_i"], config)
+    np.testing.assert_array_equal(
+        other.straggler_probabilities, saved.straggler_probabilities
+    )
+    assert (design(runs["gd"], config).straggler_probabilities == 0).all()
+
+
+def test_training_with_a_plan_file(tmp_path, config, saved, task):
+    run = Run("plan_file", None, 0)
+    with Progress(1, config.num_iterations) as progress:
+        train(run, task, STEP, OPTIMIZER, config, tmp_path / "run", progress)
+    result = json.loads((tmp_path / "run" / RESULT).read_text())
+    assert result["code"] == saved.name
+    assert result["load"] == saved.load
+
+
+def test_a_plan_file_of_other_sizes(config, saved):
+    config.num_workers = 7
+    with pytest.raises(ValueError, match=r"config.num_workers = 7; accepted: 5, that"):
+        design(Run("plan_file", None, 0), config)
+
+
+def test_the_scheme_plan_file_needs_one(config):
+    config.schemes = ("gd", "plan_file")
+    with pytest.raises(ValueError, match=r"config.schemes = .*plan_file"):
+        settings.check(config)
+
+
+@pytest.mark.parametrize("scheme", ["od", "ehd_representative", "interval"])
+def test_reported_errors_are_those_of_the_decoder_in_use(
+    tmp_path, config, task, scheme
+):
+    run = Run(scheme, 1.5, 0)
+    with Progress(1, config.num_iterations) as progress:
+        train(run, task, STEP, OPTIMIZER, config, tmp_path, progress)
+    result = json.loads((tmp_path / RESULT).read_text())
+    expected = jgc.residual.enumerate_masks(
+        design(run, config), decoder=SCHEMES[scheme].decoder, similarity=0.0
+    )
+    n = config.num_partitions
+    assert result["relative_error_orthogonal"] == pytest.approx(expected.mean / n)

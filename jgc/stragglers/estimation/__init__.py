@@ -1,0 +1,47 @@
+"""From what was seen to straggler probabilities (Appendix C.5), and how sure they are.
+
+Online, inside a jitted training loop: `counting`, `forgetting` and
+`censored_shifted_exponential`, one protocol. On a record of the past: `estimate` with
+any of them, `fit_beta_prior`, `fit_shifted_exponential`. How sure: `credible_interval`,
+`wilson_interval`. Whether the model is right: `check_independence`, `check_bursts`,
+`check_shifted_exponential`.
+"""
+
+from jgc.stragglers.estimation.estimators import (
+    Estimator,
+    censored_shifted_exponential,
+    counting,
+    estimate,
+    forgetting,
+)
+from jgc.stragglers.estimation.goodness_of_fit import (
+    FitTest,
+    check_bursts,
+    check_independence,
+    check_shifted_exponential,
+)
+from jgc.stragglers.estimation.intervals import credible_interval, wilson_interval
+from jgc.stragglers.estimation.prior import JEFFREYS, BetaPrior, fit_beta_prior
+from jgc.stragglers.estimation.shifted_exponential_fit import (
+    ShiftedExponentialFit,
+    fit_shifted_exponential,
+)
+
+__all__ = [
+    "JEFFREYS",
+    "BetaPrior",
+    "Estimator",
+    "FitTest",
+    "ShiftedExponentialFit",
+    "censored_shifted_exponential",
+    "check_bursts",
+    "check_independence",
+    "check_shifted_exponential",
+    "counting",
+    "credible_interval",
+    "estimate",
+    "fit_beta_prior",
+    "fit_shifted_exponential",
+    "forgetting",
+    "wilson_interval",
+]
