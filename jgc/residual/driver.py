@@ -22,7 +22,7 @@ from jgc.residual.squared_error import ErrorEvaluator
 _CALL_SECONDS = 0.25
 
 # A standard error of fewer samples is not to be trusted to stop a run.
-_LEAST_SAMPLES = 1024
+_LEAST_SAMPLES = 256
 
 # Beyond this, threads would wait for memory and each holds a block's arrays.
 _MOST_THREADS = 16
