@@ -11,21 +11,34 @@ Compilation is not counted; a jgc call is, whole, with its preparations on the h
 """
 
 import argparse
+import ctypes
+import math
+import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from scipy import sparse
 
-import jgc
 from benchmarks.machine import describe_machine
 from jgc import CodingPlan, codes, decoders, residual
 from jgc.residual import random_masks
 
 SIMILARITY = 0.3
 KEY = jax.random.key(0)
+
+
+class Candidate(NamedTuple):
+    """A function to time, the trials that a call makes, and whether NumPy's BLAS."""
+
+    function: Callable[[], object]
+    trials: int
+    uses_blas: bool = False
 
 
 def main() -> None:
@@ -35,45 +48,70 @@ def main() -> None:
     arguments = parser.parse_args()
     repeats = 3 if arguments.quick else 7
     print(describe_machine())
-    print("\nRandom bits, million a second")
+    print("\nRandom bits")
     random_bits(repeats)
     for k in arguments.workers:
         p = np.random.default_rng(k).uniform(0.1, 0.9, k)
         plan = codes.interval(p, num_partitions=k)
-        graph = codes.random_graph(p, num_partitions=k, key=KEY)
         print(f"\nk = n = {k}: microseconds a trial, ratio to jgc")
         for similarity in (1.0, SIMILARITY):
             fixed_decoding(plan, similarity, repeats, quick=arguments.quick)
-        for one in (plan, graph):
-            optimal_decoding(one, repeats, quick=arguments.quick)
-            time_to_precision(one)
+        # A narrow code, a graph, and one without any structure.
+        for one in (
+            plan,
+            codes.random_graph(p, num_partitions=k, key=KEY),
+            codes.stochastic(p, num_partitions=k, key=KEY, replication=3),
+        ):
+            optimal_decoding(one, 3 if k >= 1000 else repeats, quick=arguments.quick)
 
 
 def compare(
-    title: str,
-    candidates: dict[str, tuple[Callable[[], object], int]],
-    repeats: int,
-) -> None:
-    """Prints the median time a trial of each candidate; the first is jgc's.
+    title: str, candidates: dict[str, Candidate], repeats: int
+) -> dict[str, float]:
+    """Prints and returns the median seconds a trial of each; the first is the base.
 
-    Args:
-        title: of the row.
-        candidates: a function and the trials that a call makes.
-        repeats: of each, in turns.
+    NumPy runs with one BLAS thread and with all, and has the better of the two: its
+    products of this size are often slower with more.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for function, _ in candidates.values():
-        function()
-    for _ in range(repeats):
-        for name, (function, trials) in candidates.items():
+    variants = [
+        (name, threads)
+        for name, candidate in candidates.items()
+        for threads in ((1, os.cpu_count()) if candidate.uses_blas else (None,))
+    ]
+    seconds: dict[tuple[str, int | None], list[float]] = {v: [] for v in variants}
+    for repeat in range(repeats + 1):
+        for name, threads in variants:
+            candidate = candidates[name]
+            set_blas_threads(threads)
             started = time.perf_counter()
-            function()
-            seconds[name].append((time.perf_counter() - started) / trials)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
+            candidate.function()
+            elapsed = time.perf_counter() - started
+            if repeat:  # the first compiles and warms up
+                seconds[name, threads].append(elapsed / candidate.trials)
+    set_blas_threads(None)
+    medians = {
+        name: min(
+            statistics.median(times)
+            for (other, _), times in seconds.items()
+            if other == name
+        )
+        for name in candidates
+    }
     base = next(iter(medians.values()))
     print(f"  {title}")
     for name, median in medians.items():
         print(f"    {name:<44}{median * 1e6:>12.4f}{median / base:>9.1f}x")
+    return medians
+
+
+def set_blas_threads(count: int | None) -> None:
+    """Threads of the OpenBLAS that NumPy's wheels bring; None for all cores."""
+    for library in Path(np.__file__).parent.parent.glob("numpy.libs/*openblas*"):
+        setter = getattr(
+            ctypes.CDLL(str(library)), "scipy_openblas_set_num_threads64_", None
+        )
+        if setter is not None:
+            setter(count or os.cpu_count() or 1)
 
 
 def random_bits(repeats: int) -> None:
@@ -95,13 +133,14 @@ def random_bits(repeats: int) -> None:
 
     uniforms = jax.jit(lambda: jax.random.uniform(KEY, (count,)))
     compare(
-        "Bernoulli draws (microseconds each)",
+        "Bernoulli draws, microseconds each",
         {
-            "jgc, packed masks": (lambda: masks().block_until_ready(), count),
-            "jax.random.uniform": (lambda: uniforms().block_until_ready(), count),
-            "numpy Generator.random, float32": (
-                lambda: rng.random(count, dtype=np.float32),
-                count,
+            "jgc, packed masks": Candidate(lambda: masks().block_until_ready(), count),
+            "jax.random.uniform": Candidate(
+                lambda: uniforms().block_until_ready(), count
+            ),
+            "numpy Generator.random, float32": Candidate(
+                lambda: rng.random(count, dtype=np.float32), count
             ),
         },
         repeats,
@@ -118,24 +157,22 @@ def fixed_decoding(
     encoded = plan.weights[:, None] * plan.encoding_matrix()
     dense = (encoded @ factor).astype(np.float32)
     target = factor.sum(axis=0).astype(np.float32)
-    candidates: dict[str, tuple[Callable[[], object], int]] = {
-        "jgc": (
+    candidates = {
+        "jgc": Candidate(
             lambda: residual.monte_carlo(
                 KEY, plan, num_trials=trials, similarity=similarity
             ),
             trials,
         ),
-        "numpy, matrix product": (
-            lambda: numpy_fixed(plan, dense, target, numpy_trials),
-            numpy_trials,
+        "numpy, matrix product": Candidate(
+            lambda: numpy_fixed(plan, dense, target, numpy_trials), numpy_trials, True
         ),
     }
-    if similarity < 1 and k >= 100:
+    if similarity < 1:
         # A researcher who uses that A is sparse: c first, then the two norms.
         edges = sparse.csr_array(encoded.astype(np.float32)).T.tocsr()
-        candidates["scipy.sparse"] = (
-            lambda: scipy_fixed(plan, edges, similarity, numpy_trials),
-            numpy_trials,
+        candidates["numpy and scipy.sparse"] = Candidate(
+            lambda: scipy_fixed(plan, edges, similarity, numpy_trials), numpy_trials
         )
     compare(f"fixed, similarity {similarity:g}", candidates, repeats)
 
@@ -148,9 +185,9 @@ def model_factor(n: int, similarity: float) -> np.ndarray:
 
 
 def chunks(trials: int, num_workers: int) -> list[int]:
-    """Chunks whose uniforms are half a megabyte."""
+    """Chunks whose uniforms are near half a megabyte, in a core's cache."""
     size = min(trials, max(64, (1 << 17) // num_workers))
-    return [size] * (trials // size)
+    return [size] * (trials // size) + [trials % size] * (trials % size > 0)
 
 
 def numpy_fixed(
@@ -187,21 +224,27 @@ def scipy_fixed(
 
 def optimal_decoding(plan: CodingPlan, repeats: int, *, quick: bool) -> None:
     k = plan.num_workers
-    trials = {10: 1 << 20, 100: 1 << 12}.get(k, 1 << 8)
-    few = {10: 1 << 12, 100: 1 << 7}.get(k, 2)
+    is_structured = decoders.least_squares.specialised([plan]) is not (
+        decoders.least_squares
+    )
+    # Whole blocks: jgc computes no less.
+    block = random_masks.block_size(k)
+    trials = block * (64 if k <= 16 else (4 if is_structured else 1))
+    few = 1 << 12 if k <= 16 else (1 << 7 if k < 1000 else 2)
     if quick:
-        trials = max(trials // 4, 256)
+        trials = max(trials // 4, block)
     matrix = plan.encoding_matrix()
     answers = 1 - plan.straggler_probabilities
 
-    def jgc_decoding(decoder: decoders.Decoder) -> Callable[[], object]:
-        return lambda: residual.monte_carlo(
-            KEY, plan, num_trials=trials, decoder=decoder, similarity=0.0
+    def sampled(decoder: decoders.Decoder) -> Candidate:
+        return Candidate(
+            lambda: residual.monte_carlo(
+                KEY, plan, num_trials=trials, decoder=decoder, similarity=0.0
+            ),
+            trials,
         )
 
-    candidates: dict[str, tuple[Callable[[], object], int]] = {
-        "jgc, least_squares": (jgc_decoding(decoders.least_squares), trials)
-    }
+    candidates = {"jgc, least_squares": sampled(decoders.least_squares)}
     if k <= 16:
         # Without the table of all masks, which needs 2^k trials to be worth it.
         masks = np.random.default_rng(0).random((k, few)) < answers[:, None]
@@ -211,21 +254,19 @@ def optimal_decoding(plan: CodingPlan, repeats: int, *, quick: bool) -> None:
             with jax.enable_x64(True):
                 decode(masks).block_until_ready()
 
-        candidates["jgc, each trial decoded"] = (without_table, few)
+        candidates["jgc, each trial decoded by itself"] = Candidate(without_table, few)
     if plan.name == "OD":
-        candidates["jgc, graph"] = (jgc_decoding(decoders.graph), trials)
-    candidates |= {
-        "numpy, batched solve with a ridge": (
-            lambda: batched_solve(matrix, answers, few),
-            few,
-        ),
-        "numpy, batched pinv": (lambda: batched_pinv(matrix, answers, few), few),
-        "numpy, loop of lstsq": (
-            lambda: loop_of_lstsq(matrix, answers, min(few, 256)),
-            min(few, 256),
-        ),
-    }
-    compare(f"optimal decoding of {plan.name}", candidates, 3 if k > 100 else repeats)
+        candidates["jgc, graph"] = sampled(decoders.graph)
+    for name, function, number in (
+        ("numpy, batched solve with a ridge", batched_solve, few),
+        ("numpy, batched pinv", batched_pinv, few),
+        ("numpy, loop of lstsq", loop_of_lstsq, min(few, 64)),
+    ):
+        candidates[name] = Candidate(
+            partial(function, matrix, answers, number), number, True
+        )
+    medians = compare(f"optimal decoding of {plan.name}", candidates, repeats)
+    time_to_precision(plan, medians["numpy, batched solve with a ridge"])
 
 
 def draw(answers: np.ndarray, trials: int) -> np.ndarray:
@@ -262,29 +303,35 @@ def loop_of_lstsq(matrix: np.ndarray, answers: np.ndarray, trials: int) -> float
     return total / trials
 
 
-def time_to_precision(plan: CodingPlan) -> None:
-    """Time to a relative standard error of 1 %, with and without control variates."""
-    for controlled in (True, False):
+def time_to_precision(plan: CodingPlan, numpy_seconds: float) -> None:
+    """Time to relative standard errors; NumPy's from its time a trial."""
 
-        def run(controlled: bool = controlled) -> jgc.residual.ResidualError:
-            return residual.monte_carlo(
-                KEY,
-                plan,
-                num_trials=10**6,
-                decoder=decoders.least_squares,
-                similarity=1.0,
-                target_relative_error=0.01,
-                control_variate=controlled,
-            )
-
-        run()
+    def run(target: float, controlled: bool) -> tuple[residual.ResidualError, float]:
         started = time.perf_counter()
-        result = run()
-        seconds = time.perf_counter() - started
-        name = "control variates" if controlled else "plain"
+        result = residual.monte_carlo(
+            KEY,
+            plan,
+            num_trials=10**7,
+            decoder=decoders.least_squares,
+            similarity=0.0,
+            target_relative_error=target,
+            control_variate=controlled,
+        )
+        return result, time.perf_counter() - started
+
+    is_slow = plan.num_workers >= 100 and plan.name == "SGC"
+    for target in (0.01,) if is_slow else (0.01, 0.001):
+        print(f"    to a relative standard error of {target:.1%}, milliseconds")
+        for controlled, name in ((True, "jgc"), (False, "jgc, no control variates")):
+            run(target, controlled)
+            result, seconds = run(target, controlled)
+            print(f"      {name:<42}{seconds * 1e3:>12.1f} ({result.trials} trials)")
+        # What the plain run's standard error says is needed, without whole blocks.
+        relative = result.standard_error / result.mean
+        needed = math.ceil(result.trials * (relative / target) ** 2)
         print(
-            f"    to 1 % relative standard error, {name}: {seconds:.3f} s, "
-            f"{result.trials} trials"
+            f"      {'numpy, batched solve':<42}{needed * numpy_seconds * 1e3:>12.1f} "
+            f"({needed} trials)"
         )
 
 

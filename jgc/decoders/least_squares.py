@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jgc.decoders.banded import band_order, is_narrow, solve_banded
+from jgc.decoders.banded import solve_banded
 from jgc.decoders.decoder import Decoder, Mask, Weights, float_dtype
 from jgc.decoders.ridge import solve_subsets
+from jgc.decoders.structure import Structure, structure_of
 from jgc.plan import CodingPlan
 
 _Solver = Callable[
@@ -36,42 +37,57 @@ def _weights(plan: CodingPlan, mask: Mask, solver: _Solver) -> Weights:
     return (scaled / (norm * largest)).reshape(mask.shape)
 
 
-def _solve_dense(matrix: Float[Array, "k n"], mask: Bool[Array, "k trials"]) -> Array:
+def _solve(matrix: Float[Array, "k n"], scale: Float[Array, "k trials"]) -> Array:
     gram = jnp.matmul(matrix, matrix.T, precision=jax.lax.Precision.HIGHEST)
-    return solve_subsets(gram, matrix.sum(axis=1), mask)
+    return solve_subsets(gram, matrix.sum(axis=1), scale)
 
 
-def _solve_in_order(
+def _solve_any(matrix: Float[Array, "k n"], mask: Bool[Array, "k trials"]) -> Array:
+    return _solve(matrix, mask.astype(matrix.dtype))
+
+
+def _solve_structured(
     matrix: Float[Array, "k n"],
     mask: Bool[Array, "k trials"],
     *,
-    order: tuple[int, ...],
-    bandwidth: int,
+    structure: Structure,
 ) -> Array:
-    index = np.asarray(order)
-    matrix = matrix[index]
-    diagonals = [(matrix**2).sum(axis=1)]
-    for d in range(1, bandwidth + 1):
-        product = (matrix[d:] * matrix[:-d]).sum(axis=1)
-        diagonals.append(jnp.pad(product, (d, 0)))
-    solved = solve_banded(jnp.stack(diagonals, axis=1), matrix.sum(axis=1), mask[index])
-    return solved[np.argsort(index)]
+    group = np.asarray(structure.group)
+    matrix = matrix[np.asarray(structure.representative)]
+    answered = mask.astype(matrix.dtype)
+    if group.size == len(structure.representative):
+        scale = answered[np.asarray(structure.representative)]
+    else:
+        # m equal rows are one of √m times the length.
+        scale = jnp.sqrt(jax.ops.segment_sum(answered, group, matrix.shape[0]))
+    if structure.bandwidth is None:
+        solved = _solve(matrix, scale)
+    else:
+        diagonals = [(matrix**2).sum(axis=1)]
+        for d in range(1, structure.bandwidth + 1):
+            product = (matrix[d:] * matrix[:-d]).sum(axis=1)
+            diagonals.append(jnp.pad(product, (d, 0)))
+        band = jnp.stack(diagonals, axis=1)
+        solved = solve_banded(band, matrix.sum(axis=1), scale)
+    each = solved / jnp.where(scale > 0, scale, 1)
+    return each[group] * answered
 
 
 @lru_cache(maxsize=64)
-def _banded_decoder(order: tuple[int, ...], bandwidth: int) -> Decoder:
-    solver = partial(_solve_in_order, order=order, bandwidth=bandwidth)
+def _structured_decoder(structure: Structure) -> Decoder:
+    solver = partial(_solve_structured, structure=structure)
     return Decoder(partial(_weights, solver=solver))
 
 
 def _specialise(plans: Sequence[CodingPlan]) -> Decoder:
-    order, bandwidth = band_order(plans)
-    if not is_narrow(bandwidth, plans[0].num_workers):
+    structure = structure_of(plans)
+    has_groups = len(structure.representative) < len(structure.group)
+    if structure.bandwidth is None and not has_groups:
         return least_squares
-    return _banded_decoder(tuple(order.tolist()), bandwidth)
+    return _structured_decoder(structure)
 
 
-least_squares = Decoder(partial(_weights, solver=_solve_dense), specialise=_specialise)
+least_squares = Decoder(partial(_weights, solver=_solve_any), specialise=_specialise)
 """Weights that minimise ‖A_Sᵀ w − 1‖ over the workers S that answered; 0 elsewhere.
 
 What no other weights can beat for orthogonal gradients of equal norm; OD [11] decodes
@@ -82,6 +98,7 @@ it is the one of least norm. Nothing answered gives 0.
 Works on the Gram matrix AAᵀ: two messages whose directions differ by less than about
 1e-5 in float64, 5e-3 in float32, begin to count as the same. O(k³) a mask, in memory
 that does not grow with the number of masks. `least_squares.specialised([plan])`, which
-`monte_carlo` and `enumerate_masks` use, is O(k) for codes whose workers overlap in a
-narrow band: interval, Scheme II, repetition and cyclic codes.
+`monte_carlo` and `enumerate_masks` use, decodes workers with equal messages as one and
+is O(k) for codes whose workers overlap in a narrow band: interval, Scheme II,
+repetition and cyclic codes, graphs of degree 2.
 """

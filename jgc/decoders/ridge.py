@@ -17,7 +17,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 STEPS = 2
 
@@ -31,20 +31,20 @@ _SMALLEST_COMPACTED = 32
 
 
 def solve_subsets(
-    gram: Float[Array, "k k"], rhs: Float[Array, " k"], mask: Bool[Array, "k trials"]
+    gram: Float[Array, "k k"], rhs: Float[Array, " k"], scale: Float[Array, "k trials"]
 ) -> Float[Array, "k trials"]:
-    """The y of least norm with K_SS y_S = b_S, 0 outside S, per column S of `mask`.
+    """The y of least norm with (sKs) y = s b, 0 where s = 0, per column s of `scale`.
 
     Args:
         gram: K, with diagonal entries 1, or 0 for workers without data.
         rhs: b, in the range of K.
-        mask: the subsets.
+        scale: s ≥ 0; 1 on a subset and 0 elsewhere, or √m for m rows in place of one.
     """
-    k, trials = mask.shape
+    k, trials = scale.shape
     batch = max(1, min(trials, _FACTOR_ENTRIES // (k * k)))
     padding = -trials % batch
-    columns = jnp.pad(mask, ((0, 0), (0, padding))).T.reshape(-1, batch, k)
-    solved = jax.lax.map(lambda subsets: _solve_batch(gram, rhs, subsets), columns)
+    columns = jnp.pad(scale, ((0, 0), (0, padding))).T.reshape(-1, batch, k)
+    solved = jax.lax.map(lambda scales: _solve_batch(gram, rhs, scales), columns)
     return solved.reshape(-1, k).T[:, :trials]
 
 
@@ -53,29 +53,27 @@ def ridge(dtype: jnp.dtype) -> float:
     return float(jnp.finfo(dtype).eps) ** (2 / 3)
 
 
-def _solve_batch(gram: Array, rhs: Array, subsets: Array) -> Array:
-    """As `solve_subsets` for subsets (trials, k), trials first as LAPACK wants them."""
+def _solve_batch(gram: Array, rhs: Array, scales: Array) -> Array:
+    """As `solve_subsets` for scales (trials, k), trials first as LAPACK wants them."""
     k = gram.shape[0]
     steps = _SIZE_STEPS if k >= _SMALLEST_COMPACTED else 1
     sizes = np.ceil(k * np.arange(1, steps + 1) / steps).astype(int)
-    largest = subsets.sum(axis=1).max()
+    largest = (scales > 0).sum(axis=1).max()
     branches = [partial(_solve_batch_of_size, size=int(size)) for size in sizes]
     return jax.lax.switch(
-        jnp.searchsorted(jnp.asarray(sizes), largest), branches, gram, rhs, subsets
+        jnp.searchsorted(jnp.asarray(sizes), largest), branches, gram, rhs, scales
     )
 
 
-def _solve_batch_of_size(
-    gram: Array, rhs: Array, subsets: Array, *, size: int
-) -> Array:
+def _solve_batch_of_size(gram: Array, rhs: Array, scales: Array, *, size: int) -> Array:
     dtype = gram.dtype
     # Members first; what follows them up to `size` are rows of the identity.
-    chosen = jnp.argsort(~subsets, axis=1, stable=True)[:, :size]
-    member = jnp.take_along_axis(subsets, chosen, axis=1)
-    pair = member[:, :, None] & member[:, None, :]
-    matrix = jnp.where(pair, gram[chosen[:, :, None], chosen[:, None, :]], 0)
+    chosen = jnp.argsort(scales <= 0, axis=1, stable=True)[:, :size]
+    scale = jnp.take_along_axis(scales, chosen, axis=1)
+    pair = scale[:, :, None] * scale[:, None, :]
+    matrix = pair * gram[chosen[:, :, None], chosen[:, None, :]]
     eye = jnp.eye(size, dtype=dtype)
-    shift = jnp.where(member, ridge(dtype), 1)
+    shift = jnp.where(scale > 0, ridge(dtype), 1)
     factor = jnp.linalg.cholesky(
         matrix + shift[:, :, None] * eye, symmetrize_input=False
     )
@@ -88,12 +86,12 @@ def _solve_batch_of_size(
             factor, half, left_side=True, lower=True, transpose_a=True
         )[..., 0]
 
-    target = jnp.where(member, rhs[chosen], 0)
+    target = scale * rhs[chosen]
     y = solve(target)
     for _ in range(STEPS - 1):
         product = jnp.einsum(
             "bij,bj->bi", matrix, y, precision=jax.lax.Precision.HIGHEST
         )
         y = y + solve(target - product)
-    rows = jnp.arange(subsets.shape[0])[:, None]
-    return jnp.zeros(subsets.shape, dtype).at[rows, chosen].set(y * member)
+    rows = jnp.arange(scales.shape[0])[:, None]
+    return jnp.zeros(scales.shape, dtype).at[rows, chosen].set(y)

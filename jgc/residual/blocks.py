@@ -106,7 +106,7 @@ def block_moments(
             )
             return jax.lax.dynamic_update_index_in_dim(out, moments, i, 0)
 
-        plans = evaluators.weights.shape[0]
+        plans = evaluators.plan.weights.shape[0]
         variables = sampling.num_variables
         shape = (BLOCKS_PER_CALL, plans, variables * (variables + 1))
         out = jnp.zeros(shape, jnp.float64)
@@ -161,7 +161,7 @@ def _one_block(
         return _moments(errors, valid, sampling)
 
     operands = (evaluators, tables, source.thresholds)
-    if evaluators.weights.shape[0] == 1:
+    if evaluators.plan.weights.shape[0] == 1:
         return of_plan(jax.tree.map(lambda leaf: leaf[0], operands))[None]
     # Plans draw the same words: their errors are compared on common stragglers.
     return jax.lax.map(of_plan, operands)

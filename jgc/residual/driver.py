@@ -1,13 +1,17 @@
 """The host's side of Monte Carlo: chunks of blocks until the run is precise enough."""
 
+import itertools
 import math
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from jgc.decoders import fixed
 from jgc.residual.blocks import BLOCKS_PER_CALL, Sampling, Source, block_moments
 from jgc.residual.moments import Moments
 from jgc.residual.progress import Progress
@@ -18,7 +22,10 @@ from jgc.residual.squared_error import ErrorEvaluator
 _CALL_SECONDS = 0.25
 
 # A standard error of fewer samples is not to be trusted to stop a run.
-_LEAST_SAMPLES = 1024
+_LEAST_SAMPLES = 256
+
+# Beyond this, threads would wait for memory and each holds a block's arrays.
+_MOST_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -48,21 +55,25 @@ class Run:
         sampling = self.sampling
         num_blocks = -(-self.num_samples // sampling.chains)
         devices = jax.local_device_count()
-        at_most = BLOCKS_PER_CALL * devices
-        block_trials = sampling.chains * sampling.steps
-        grows = chunk_size is None
+        streams = _host_threads(devices) if self._is_pure() else 1
+        at_most = BLOCKS_PER_CALL * devices * streams
         # The precision is looked at block by block, whatever the chunk.
-        size = 1 if chunk_size is None else max(1, chunk_size // block_trials)
+        if chunk_size is None:
+            size = devices * streams
+        else:
+            size = max(1, chunk_size // (sampling.chains * sampling.steps))
         variables = sampling.num_variables
-        moments = Moments.empty(self.evaluators.weights.shape[0], variables)
-        done = 0
-        total = self.num_samples * sampling.steps
-        with Progress(total, show=progress, target=self.target) as bar:
+        moments = Moments.empty(self.evaluators.plan.weights.shape[0], variables)
+        done, total = 0, self.num_samples * sampling.steps
+        with (
+            ThreadPoolExecutor(streams) as pool,
+            Progress(total, show=progress, target=self.target) as bar,
+        ):
             while done < num_blocks:
                 size = min(size, at_most)
                 blocks = min(size, num_blocks - done)
                 started = time.monotonic()
-                chunk = self._call(done, blocks, devices)
+                chunk = self._chunk(done, blocks, devices, streams, pool)
                 seconds = time.monotonic() - started
                 for block in chunk:
                     samples = min(
@@ -79,29 +90,55 @@ class Run:
                     if self.target is not None and self._is_precise(moments):
                         return moments
                 bar.update(moments.count * sampling.steps, self._relative(moments))
-                if grows and seconds < _CALL_SECONDS / 2:
-                    size *= 2
+                if chunk_size is None and seconds < _CALL_SECONDS / 2:
+                    size *= 4 if seconds < _CALL_SECONDS / 8 else 2
         return moments
 
+    def _chunk(
+        self,
+        first: int,
+        blocks: int,
+        devices: int,
+        streams: int,
+        pool: ThreadPoolExecutor,
+    ) -> Float[np.ndarray, "blocks plans moments"]:
+        """Moments of consecutive blocks, in order, from calls side by side."""
+        bounds = first + np.arange(streams + 1) * blocks // streams
+        parts = pool.map(
+            lambda ends: self._call(ends[0], ends[1], devices),
+            [(a, b) for a, b in itertools.pairwise(bounds) if b > a],
+        )
+        return np.concatenate(list(parts))
+
     def _call(
-        self, done: int, blocks: int, devices: int
+        self, first: int, end: int, devices: int
     ) -> Float[np.ndarray, "blocks plans moments"]:
         # Neighbouring blocks on one device, so that the result is in order.
-        share = -(-blocks // devices)
-        first = np.minimum(np.arange(devices) * share, blocks)
-        count = np.minimum(share, blocks - first)
-        out = block_moments(
-            done + first,
-            count,
-            np.int64(self.num_samples),
-            self.source,
-            self.evaluators,
-            self.tables,
-            sampling=self.sampling,
-        )
+        bounds = first + np.arange(devices + 1) * (end - first) // devices
+        counts = np.diff(bounds)
+        # The setting belongs to a thread.
+        with jax.enable_x64(True):
+            out = block_moments(
+                bounds[:-1],
+                counts,
+                np.int64(self.num_samples),
+                self.source,
+                self.evaluators,
+                self.tables,
+                sampling=self.sampling,
+            )
         return np.concatenate(
-            [device[:n] for device, n in zip(np.asarray(out), count, strict=True)]
+            [device[:n] for device, n in zip(np.asarray(out), counts, strict=True)]
         )
+
+    def _is_pure(self) -> bool:
+        """Whether a call is made of XLA's own operations alone.
+
+        LAPACK calls, which a decoder or a model may contain, wait for XLA's threads;
+        calls side by side can wait for one another for ever (jax 0.10, CPU).
+        """
+        decodes = self.sampling.decoder is not fixed and self.tables is None
+        return not decodes and self.sampling.model is None
 
     def _is_precise(self, moments: Moments) -> bool:
         return moments.count >= _LEAST_SAMPLES and self._relative(moments) <= (
@@ -115,3 +152,16 @@ class Run:
             for value, error in zip(mean, standard_error, strict=True)
         ]
         return float(max(relative))
+
+
+def _host_threads(devices: int) -> int:
+    """Calls to keep in flight: one for each core that a CPU device can use.
+
+    A block is a chain of small operations; XLA spreads each over the cores, which
+    leaves them waiting for one another. Blocks side by side do not wait. An
+    accelerator is filled by one.
+    """
+    if jax.default_backend() != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return max(1, min(cores // devices, _MOST_THREADS))

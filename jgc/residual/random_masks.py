@@ -18,7 +18,7 @@ from jgc.stragglers import StragglerModel
 
 # Entries of a block's masks: as numbers, a quarter at a time, they fit a core's cache.
 _ENTRIES_PER_BLOCK = 1 << 18
-_LARGEST_BLOCK = 1 << 13
+_LARGEST_BLOCK = 1 << 14
 _SMALLEST_BLOCK = 1 << 5
 
 # 16-bit draws of one Threefry counter.

@@ -8,9 +8,10 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Bool, Float
 
-from jgc.decoders import Decoder, coefficients, fixed
+from jgc.decoders import Decoder, fixed
 from jgc.plan import AnyArray, CodingPlan
 from jgc.residual.gradient_model import GradientModel
+from jgc.residual.sparse_rows import SparseRows, sparse_rows
 
 # A product of this many entries a trial is still faster than gathers over the edges.
 _DENSE_ENTRIES_PER_EDGE = 16
@@ -22,24 +23,24 @@ class ErrorEvaluator(NamedTuple):
 
     Attributes:
         plan: the code.
-        weights: the plan's, in the arithmetic of fixed decoders.
-        compressed: for fixed decoders H (k + 1, rank) with ‖g − ĝ‖² = ‖Hᵀ(I, 1)‖²,
-            or None: they cost one matrix product.
+        compressed: for fixed decoders H (k + 1, rank) with ‖g − ĝ‖² = ‖Hᵀ(I, 1)‖²:
+            they cost one matrix product. None where the edges are fewer.
+        rows: for fixed decoders the edges, where `compressed` is None.
         factor: F (n, rank) with G = FFᵀ, or None for a similarity.
         similarity: ρ, where `factor` is None.
     """
 
     plan: CodingPlan
-    weights: Float[AnyArray, " k"]
     compressed: Float[AnyArray, "k+1 rank"] | None
+    rows: SparseRows | None
     factor: Float[AnyArray, "n rank"] | None
     similarity: float | Array
 
     def of_fixed(self, mask: Bool[Array, "k trials"]) -> Float[Array, " trials"]:
         """‖g − ĝ‖² with the plan's own weights."""
-        if self.compressed is None:
-            weights = jnp.where(mask, self.weights[:, None], 0)
-            return self.of_coefficients(coefficients(self.plan, weights))
+        if self.rows is not None:
+            return self.of_coefficients(self.rows.coefficients(mask))
+        assert self.compressed is not None
         matrix = self.compressed
         error = jnp.matmul(
             matrix[:-1].T,
@@ -81,8 +82,8 @@ def error_evaluator(
     compressed = _compressed(plan, model)
     return ErrorEvaluator(
         plan=plan,
-        weights=np.asarray(plan.weights, dtype),
         compressed=None if compressed is None else compressed.astype(dtype),
+        rows=sparse_rows(plan, dtype) if compressed is None else None,
         factor=factor,
         similarity=0.0 if model.similarity is None else model.similarity,
     )

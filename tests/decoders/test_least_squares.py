@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jgc import codes, decoders
+from jgc.decoders.structure import structure_of
 
 from .helpers import all_masks, best_coefficients, case_plans, plan_of
 
@@ -109,10 +110,41 @@ def test_many_workers(specialised):
 def test_narrow_codes_are_specialised_and_wide_ones_are_not():
     rng = np.random.default_rng(0)
     narrow = chain_plan(40)
-    wide = codes.dense(rng.uniform(0.1, 0.9, 40), num_partitions=4)
+    wide = plan_of([dict(enumerate(rng.normal(size=4))) for _ in range(40)], 4)
     assert decoders.least_squares.specialised([narrow]) is not decoders.least_squares
     assert decoders.least_squares.specialised([wide]) is decoders.least_squares
     # The same object each time, or jit would compile again.
     assert decoders.least_squares.specialised(
         [narrow]
     ) is decoders.least_squares.specialised([narrow])
+
+
+def test_workers_with_equal_messages_decode_as_one():
+    # Copies of one message, scaled, opposite and alone; and two plans at once.
+    rows = [{0: 1.0, 1: 2.0}, {2: 1.0}, {0: 2.0, 1: 4.0}, {0: -1.0, 1: -2.0}, {2: 3.0}]
+    plan = plan_of(rows, 3)
+    structure = structure_of([plan])
+    assert [structure.group[0] == g for g in structure.group] == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+    masks = all_masks(5)
+    np.testing.assert_allclose(
+        decoded(plan, masks, specialised=True), decoded(plan, masks), atol=1e-4
+    )
+    other = plan_of([{0: 1.0}] * 4 + [{1: 1.0}], 3)
+    both = structure_of([plan, other])
+    assert both.group[1] != both.group[4]
+    assert both.group[0] == both.group[2]
+
+
+def test_an_interval_code_is_narrow_once_equal_workers_are_one():
+    p = np.random.default_rng(0).uniform(0.1, 0.9, 300)
+    structure = structure_of([codes.interval(p, num_partitions=300)])
+    assert structure.bandwidth <= 3
+    assert len(structure.representative) < 300
+    dense = structure_of([codes.dense(p, num_partitions=5)])
+    assert len(dense.representative) == 1

@@ -11,7 +11,7 @@ import pytest
 
 import jgc
 from jgc import codes, decoders
-from jgc.residual import enumerate_masks, exact, monte_carlo
+from jgc.residual import driver, enumerate_masks, exact, monte_carlo
 
 from ..decoders.helpers import P, case_plans
 
@@ -134,6 +134,16 @@ def test_the_answer_does_not_depend_on_the_number_of_devices():
     assert outputs[0].count("monte_carlo") == 2
 
 
+@pytest.mark.parametrize("options", [{}, {"similarity": 0.3}])
+def test_the_answer_does_not_depend_on_calls_side_by_side(options, monkeypatch):
+    plan = codes.interval(np.linspace(0.1, 0.9, 120), num_partitions=120)
+    results = []
+    for threads in (1, 2, 7):
+        monkeypatch.setattr(driver, "_host_threads", lambda _, n=threads: n)
+        results.append(monte_carlo(KEY, plan, num_trials=50_000, **options))
+    assert results[0] == results[1] == results[2]
+
+
 def test_stops_at_the_target():
     plan = PLANS["interval"]
     result = monte_carlo(
@@ -215,6 +225,20 @@ def test_many_workers_by_edges():
     plan = codes.interval(rng.uniform(0.2, 0.8, 300), num_partitions=300)
     result = monte_carlo(KEY, plan, num_trials=5000, similarity=0.2)
     assert deviation(result, exact(plan, similarity=0.2)) < 4
+
+
+def test_several_plans_by_edges():
+    # A different number of partitions with many holders in each.
+    rng = np.random.default_rng(1)
+    plans = [
+        codes.interval(rng.uniform(0.1, high, 100), num_partitions=100)
+        for high in (0.2, 0.95)
+    ]
+    together = monte_carlo(KEY, plans, num_trials=5000, similarity=0.5)
+    for plan, result in zip(plans, together, strict=True):
+        assert deviation(result, exact(plan, similarity=0.5)) < 4
+        alone = monte_carlo(KEY, plan, num_trials=5000, similarity=0.5)
+        assert result.mean == pytest.approx(alone.mean, rel=1e-5)
 
 
 def test_certain_workers():

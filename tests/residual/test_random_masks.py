@@ -70,7 +70,7 @@ def test_blocks_and_keys_differ():
 def test_block_sizes(k):
     size = random_masks.block_size(k)
     assert size & (size - 1) == 0
-    assert 32 <= size <= 8192
+    assert 32 <= size <= 16384
 
 
 @pytest.mark.parametrize("key", [None, 3, np.zeros(2)])
