@@ -54,9 +54,12 @@ def _unknown_keys(arguments: list[str]) -> Iterator[str]:
     """What is wrong with each `--config.some.key=value` whose key does not exist."""
     options = [argument.lstrip("-").split("=", 1) for argument in arguments]
     files = [option[1] for option in options if option[0] == "config" and option[1:]]
-    if not files:
+    if files:
+        config = runpy.run_path(files[-1])["get_config"]()
+    elif "config" in flags.FLAGS and flags.FLAGS["config"].default is not None:
+        config = flags.FLAGS["config"].default
+    else:
         return
-    config = runpy.run_path(files[-1])["get_config"]()
     for name, *_ in options:
         prefix, *path = name.split(".")
         node: Any = config

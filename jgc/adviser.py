@@ -41,6 +41,10 @@ class Option(NamedTuple):
     orthogonal: float
     limited: bool
 
+    def error(self, similarity: float) -> float:
+        """E‖g − ĝ‖²/‖g‖² if a part `similarity` of ‖g‖² is common to all partitions."""
+        return similarity * self.aligned + (1 - similarity) * self.orthogonal
+
 
 class Advice(NamedTuple):
     """What fits, and which of it to use.
@@ -90,7 +94,7 @@ def advise(
             f"that can answer need more than 1/{able} = {1 / able:.4g} each, in whole "
             f"partitions of n in {sizes}; allow more capacity or more partitions"
         )
-    chosen = min(options, key=lambda o: rho * o.aligned + (1 - rho) * o.orthogonal)
+    chosen = min(options, key=lambda option: option.error(rho))
     return Advice(tuple(options), chosen)
 
 
