@@ -19,8 +19,8 @@ def get_config() -> ConfigDict:
     # 0: twice an even share.
     config.capacity = 0.0
     config.num_partitions = ()  # n to compare; (): k, 2k, 4k and 8k
-    # ρ, the part of ‖g‖² that partitions have in common; 1 is Theorem 2.
-    config.similarity = 0.5
+    # The part of ‖g‖² that all partitions' gradients have in common; 1 is Theorem 2.
+    config.common_part = 0.5
     config.level = 0.95  # of intervals
     config.permutations = 999  # of the tests of fit
     config.seed = 0  # of the tests of fit

@@ -88,11 +88,11 @@ def find(recorded: Trace, config: Any) -> Findings:
         advise,
         capacity=capacity,
         num_partitions=tuple(config.num_partitions),
-        similarity=config.similarity,
+        common_part=config.common_part,
     )
 
     def error(p: Float[np.ndarray, " k"]) -> float:
-        return advice_at(p).chosen.error(config.similarity)
+        return advice_at(p).chosen.error(config.common_part)
 
     cost: dict[str, Any] = {"overhead": config.overhead, "error": error}
     by_theorem = best_deadline(recorded, overhead=config.overhead)
@@ -188,7 +188,7 @@ def check(config: ConfigDict) -> None:
             lambda value: 0 <= value < math.inf,
             "at least 0, in seconds",
         )
-    for key in ("capacity", "similarity"):
+    for key in ("capacity", "common_part"):
         require(config, key, lambda value: 0 <= value <= 1, "from 0 to 1")
     require(config, "prior", {"fitted", "jeffreys"}.__contains__, "fitted, jeffreys")
     require(
@@ -218,5 +218,5 @@ def main() -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("trace", None, "recorded latencies", required=True)
     flags.DEFINE_string("workdir", "runs/advise", "where the plan goes")
-    config_flags.DEFINE_config_file("config", str(_DEFAULT_CONFIG), lock_config=True)
-    launch.run(main)
+    config_flags.DEFINE_config_file("config", lock_config=True)
+    launch.run(main, default_config=_DEFAULT_CONFIG)

@@ -95,10 +95,11 @@ def _print_deadline(console: Console, findings: "Findings", config: Any) -> None
         )
     console.print(table)
     console.print(
-        f"Error: E‖g − ĝ‖²/‖g‖² of the best plan within the capacity, at similarity "
-        f"{config.similarity:g}. Seconds to accuracy: for each iteration that would do "
-        f"without stragglers, at an overhead of {config.overhead:g} s. Theorem 2, for "
-        f"gradients that agree and no capacity, has τ = {findings.by_theorem:.4g} s."
+        f"Error: E‖g − ĝ‖²/‖g‖² of the best plan within the capacity, where a part "
+        f"{config.common_part:g} of ‖g‖² is common to all partitions. Seconds to "
+        f"accuracy: for each iteration that would do without stragglers, at an "
+        f"overhead of {config.overhead:g} s. Theorem 2, for gradients that agree and "
+        f"no capacity, has τ = {findings.by_theorem:.4g} s."
     )
 
 
@@ -156,8 +157,8 @@ def _print_plan(console: Console, findings: "Findings", config: Any) -> None:
     )
     console.print(
         f"Plan: {chosen.plan.name} on {chosen.plan.num_partitions} partitions, load "
-        f"{chosen.plan.load:.3g}: the least error at similarity "
-        f"{config.similarity:g} of those that leave no worker more than "
+        f"{chosen.plan.load:.3g}: the least error, at the common part "
+        f"{config.common_part:g}, of those that leave no worker more than "
         f"{findings.capacity:.4g} of the data{limited}. Errors are E‖g − ĝ‖²/‖g‖², for "
         "equal and for orthogonal partition gradients."
     )
