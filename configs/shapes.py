@@ -12,5 +12,5 @@ def get_config() -> ConfigDict:
     config.model.width = 0.25
     config.model.strides = (8, 16, 32)
     config.learning_rate = 0.02
-    config.num_iterations = 200
+    config.num_iterations = 150
     return config

@@ -1,7 +1,7 @@
 """Checks of config values: errors name the key, the value and what is accepted."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -49,15 +49,16 @@ def require_several(
     )
 
 
-def require_straggler_settings(config: ConfigDict, *others: str) -> None:
+def require_straggler_settings(
+    config: ConfigDict, *, schemes: Collection[str] = tuple(SCHEMES)
+) -> None:
     """Checks schemes, deadlines and the range of ψ, which all comparisons have.
 
     Args:
         config: of the experiment.
-        others: schemes that it accepts beside `SCHEMES`.
+        schemes: those that it accepts.
     """
-    names = (*SCHEMES, *others)
-    require_several(config, "schemes", names.__contains__, f"of {listed(names)}")
+    require_several(config, "schemes", schemes.__contains__, f"of {listed(schemes)}")
     require_several(
         config,
         "deadlines",

@@ -24,6 +24,8 @@ from jgc.training.metrics import MetricsWriter
 from jgc.training.simulated import Examples, Params
 
 _LOG = logging.getLogger(__name__)
+_MOST_WORKERS_TO_ENUMERATE = 14
+_NUM_TRIALS = 100_000
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
 
@@ -191,7 +193,7 @@ def train(
         "run": asdict(run),
         "code": plan.name,
         "load": plan.load,
-        **_relative_errors(plan),
+        **_relative_errors(plan, decoder),
         **{f"final_{name}": value for name, value in _last_metrics(directory).items()},
         **scores,
     }
@@ -213,13 +215,36 @@ def restore_params(
     return state.params
 
 
-def _relative_errors(plan: jgc.CodingPlan) -> dict[str, float]:
-    """E‖g − ĝ‖²/‖g‖² for equal and for orthogonal partition gradients."""
-    bounds = jgc.residual.bounds(plan)
+def _relative_errors(
+    plan: jgc.CodingPlan, decoder: jgc.decoders.Decoder
+) -> dict[str, float]:
+    """E‖g − ĝ‖²/‖g‖² for equal and for orthogonal partition gradients.
+
+    Exact, but for decoders without a closed form and too many workers to enumerate.
+    """
+    n = plan.num_partitions
     return {
-        "relative_error_aligned": bounds.aligned / plan.num_partitions**2,
-        "relative_error_orthogonal": bounds.orthogonal / plan.num_partitions,
+        "relative_error_aligned": _error(plan, decoder, similarity=1.0) / n**2,
+        "relative_error_orthogonal": _error(plan, decoder, similarity=0.0) / n,
     }
+
+
+def _error(
+    plan: jgc.CodingPlan, decoder: jgc.decoders.Decoder, *, similarity: float
+) -> float:
+    if decoder is jgc.decoders.fixed:
+        return jgc.residual.exact(plan, similarity=similarity).mean
+    if plan.num_workers <= _MOST_WORKERS_TO_ENUMERATE:
+        return jgc.residual.enumerate_masks(
+            plan, decoder=decoder, similarity=similarity
+        ).mean
+    return jgc.residual.monte_carlo(
+        jax.random.key(0),
+        plan,
+        num_trials=_NUM_TRIALS,
+        decoder=decoder,
+        similarity=similarity,
+    ).mean
 
 
 def _last_metrics(directory: Path) -> dict[str, float]:

@@ -11,7 +11,7 @@ from experiments.config_checks import (
     require_straggler_settings,
 )
 from experiments.optimizers import OPTIMIZERS
-from experiments.plans import PLAN_FILE
+from experiments.plans import PLAN_FILE, SCHEMES
 
 
 def default() -> ConfigDict:
@@ -67,7 +67,8 @@ def check(config: ConfigDict) -> None:
     Raises:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
-    require_straggler_settings(config, *([PLAN_FILE] if config.plan_file else []))
+    from_file = (PLAN_FILE,) if config.plan_file else ()
+    require_straggler_settings(config, schemes=(*SCHEMES, *from_file))
     require_counts(
         config,
         "num_workers",

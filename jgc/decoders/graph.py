@@ -13,7 +13,7 @@ with N⁺ and N⁻ copies has c = 2N⁻/(N⁺ + N⁻) on its v⁺, and N⁺ = N�
 odd cycle. A worker with one partition is the edge v⁺v⁻, a loop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -46,7 +46,10 @@ def _coefficients(plan: CodingPlan, mask: Mask) -> Coefficients:
 
 def _weights(plan: CodingPlan, mask: Mask) -> Weights:
     ends = _ends(plan)
-    return _over_trials(lambda one: _tree_weights(plan, _cover(plan, ends, one)), mask)
+    is_loop = ends[0] == ends[1]
+    return _over_trials(
+        lambda one: _tree_weights(plan, _cover(plan, ends, one), is_loop), mask
+    )
 
 
 def _over_trials(function: Callable[[Bool[Array, " k"]], Array], mask: Mask) -> Array:
@@ -128,12 +131,15 @@ def _component_labels(
     return label
 
 
-def _tree_weights(plan: CodingPlan, cover: _Cover) -> Float[Array, " k"]:
+def _tree_weights(
+    plan: CodingPlan, cover: _Cover, is_loop: Bool[Array, " k"]
+) -> Float[Array, " k"]:
     """Weights that reach the targets: a flow from plus to minus copies on a tree.
 
     Breadth-first trees of the cover's components; the edge to a vertex's parent
     carries what its subtree lacks. O(k) work a round, as many rounds as the trees
-    are deep. A worker's weight is the mean of its two edges in the cover.
+    are deep. A worker's weight is the mean of its two edges in the cover, which for a
+    loop are one edge twice and count together.
     """
     spare = 2 * plan.num_partitions
     vertex = jnp.arange(spare + 1)
@@ -177,10 +183,17 @@ def _tree_weights(plan: CodingPlan, cover: _Cover) -> Float[Array, " k"]:
         lambda s: s[1] > 0, gather, (sign * cover.target, deepest)
     )
     flow = jnp.zeros(num_edges + 1, lacks.dtype).at[parent_edge].set(sign * lacks)
-    return flow[:num_edges].reshape(2, -1).mean(axis=0)
+    total = flow[:num_edges].reshape(2, -1).sum(axis=0)
+    return jnp.where(is_loop, total, total / 2)
 
 
-graph = Decoder(_weights, direct_coefficients=_coefficients)
+def _specialise(plans: Sequence[CodingPlan]) -> Decoder:
+    for plan in plans:
+        _check_graph_code(plan)
+    return graph
+
+
+graph = Decoder(_weights, direct_coefficients=_coefficients, specialise=_specialise)
 """The weights of `least_squares`' coefficients for graph codes, in linear time.
 
 For codes whose workers hold two partitions (or one, or none) with coefficients 1: OD

@@ -10,6 +10,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
 
 from jgc.decoders import Decoder, fixed
+from jgc.residual.control_variates import NUM_CONTROLS, controls
 from jgc.residual.random_masks import (
     DRAWS,
     Thresholds,
@@ -31,7 +32,7 @@ class Sampling(NamedTuple):
         model: of the stragglers, or None for independent ones with the plans' p.
         chains: independent samples per block.
         steps: consecutive iterations per sample, 1 unless the model has a state.
-        controlled: whether the fixed decoder's error is recorded beside the decoder's.
+        controlled: whether control variates are recorded beside the error.
     """
 
     decoder: Decoder
@@ -39,6 +40,11 @@ class Sampling(NamedTuple):
     chains: int
     steps: int
     controlled: bool
+
+    @property
+    def num_variables(self) -> int:
+        """The error, and its control variates."""
+        return 1 + NUM_CONTROLS * self.controlled
 
 
 class Source(NamedTuple):
@@ -62,10 +68,10 @@ def block_moments(
     num_samples: Int[Array, ""],
     source: Source,
     evaluators: ErrorEvaluator,
-    tables: Float[Array, "plans masks outputs"] | None,
+    tables: Float[Array, "plans variables masks"] | None,
     *,
     sampling: Sampling,
-) -> Float[Array, "devices blocks plans 5"]:
+) -> Float[Array, "devices blocks plans moments"]:
     """Means and scatters of blocks `first` … `first + count − 1` of each device.
 
     One program for any number of blocks: the trip count is data, so that a block goes
@@ -77,12 +83,11 @@ def block_moments(
         num_samples: of the whole run; the last block may be cut short by it.
         source: of the masks.
         evaluators: with a leading axis over plans on every array.
-        tables: errors of all masks, (x, y) or x alone, or None to decode each trial.
+        tables: errors and controls of all masks, or None to decode each trial.
         sampling: the rest.
 
     Returns:
-        The mean of x and y, and the three scatters of `Moments`; what lies behind
-        `count` is 0.
+        Means and scatters of `Moments`, flat; what lies behind `count` is 0.
     """
 
     def on_device(
@@ -102,7 +107,9 @@ def block_moments(
             return jax.lax.dynamic_update_index_in_dim(out, moments, i, 0)
 
         plans = evaluators.weights.shape[0]
-        out = jnp.zeros((BLOCKS_PER_CALL, plans, 5), jnp.float64)
+        variables = sampling.num_variables
+        shape = (BLOCKS_PER_CALL, plans, variables * (variables + 1))
+        out = jnp.zeros(shape, jnp.float64)
         return jax.lax.fori_loop(0, count[0], body, out)[None]
 
     split, copied = PartitionSpec("device"), PartitionSpec()
@@ -122,7 +129,7 @@ def _one_block(
     evaluators: ErrorEvaluator,
     tables: Array | None,
     sampling: Sampling,
-) -> Float[Array, "plans 5"]:
+) -> Float[Array, "plans moments"]:
     size = sampling.chains * sampling.steps
     if sampling.model is not None:
         shared = model_mask(
@@ -135,7 +142,7 @@ def _one_block(
 
     def of_plan(
         operand: tuple[ErrorEvaluator, Array | None, Thresholds],
-    ) -> Float[Array, " 5"]:
+    ) -> Float[Array, " moments"]:
         evaluator, table, limits = operand
         if sampling.model is not None:
             errors = _errors(evaluator, table, shared, sampling)
@@ -147,6 +154,7 @@ def _one_block(
                     lambda draw: _errors(evaluator, table, masks.plane(draw), sampling),
                     draws,
                 )
+                errors = jnp.moveaxis(errors, 0, 1).reshape(errors.shape[1], -1)
             else:  # decoders gain more from long rows than unpacking them costs
                 mask = jnp.concatenate([masks.plane(draw) for draw in draws], axis=1)
                 errors = _errors(evaluator, None, mask, sampling)
@@ -161,46 +169,37 @@ def _one_block(
 
 def _errors(
     evaluator: ErrorEvaluator,
-    table: Float[Array, "masks outputs"] | None,
+    table: Float[Array, "variables masks"] | None,
     mask: Bool[Array, "k trials"],
     sampling: Sampling,
-) -> tuple[Array, Array | None]:
-    """The decoder's squared errors, and the fixed decoder's where it is a control."""
+) -> Float[Array, "variables trials"]:
+    """The decoder's squared errors, and the control variates if there are any."""
     if table is not None:
         bit = jnp.arange(mask.shape[0], dtype=jnp.uint32)[:, None]
         index = (mask.astype(jnp.uint32) << bit).sum(axis=0, dtype=jnp.uint32)
-        looked_up = table[index]
-        return looked_up[:, 0], looked_up[:, 1] if sampling.controlled else None
-    error = evaluator.of_decoder(sampling.decoder, mask)
-    return error, evaluator.of_fixed(mask) if sampling.controlled else None
+        return table[:, index]
+    error = evaluator.of_decoder(sampling.decoder, mask)[None]
+    if not sampling.controlled:
+        return error
+    return jnp.concatenate([error, controls(evaluator, mask)])
 
 
 def _moments(
-    errors: tuple[Array, Array | None], valid: Int[Array, ""], sampling: Sampling
-) -> Float[Array, " 5"]:
+    errors: Float[Array, "variables trials"],
+    valid: Int[Array, ""],
+    sampling: Sampling,
+) -> Float[Array, " moments"]:
+    values = errors.reshape(-1, sampling.chains, sampling.steps).astype(jnp.float64)
+    values = values[:, :, 0] if sampling.steps == 1 else values.mean(axis=2)
     is_valid = jnp.arange(sampling.chains) < valid
     number = jnp.clip(valid, 1, sampling.chains)
-
-    def centred(error: Array) -> tuple[Array, Array]:
-        values = _per_sample(error, sampling)
-        mean = jnp.where(is_valid, values, 0).sum() / number
-        return mean, jnp.where(is_valid, values - mean, 0)
-
-    x, y = errors
-    mean_x, dx = centred(x)
-    if y is None:
-        zero = jnp.zeros_like(mean_x)
-        return jnp.stack([mean_x, zero, (dx**2).sum(), zero, zero])
-    mean_y, dy = centred(y)
-    return jnp.stack([mean_x, mean_y, (dx**2).sum(), (dy**2).sum(), (dx * dy).sum()])
-
-
-def _per_sample(error: Float[Array, "*trials"], sampling: Sampling) -> Array:
-    """The mean over each chain's iterations, in float64."""
-    chains = error.reshape(sampling.chains, sampling.steps).astype(jnp.float64)
-    return chains[:, 0] if sampling.steps == 1 else chains.mean(axis=1)
+    mean = jnp.where(is_valid, values, 0).sum(axis=1) / number
+    centred = jnp.where(is_valid, values - mean[:, None], 0)
+    # Not a product: what it adds up in would be the backend's choice.
+    scatter = (centred[:, None] * centred[None]).sum(axis=2)
+    return jnp.concatenate([mean, scatter.reshape(-1)])
 
 
 def can_be_controlled(decoder: Decoder, model: StragglerModel | None) -> bool:
-    """Whether the fixed decoder's error is another one, of known mean."""
+    """Whether the error is sampled from masks whose control variates are known."""
     return decoder is not fixed and model is None

@@ -31,16 +31,16 @@ class Run:
         evaluators: of the errors, stacked over plans.
         tables: the errors of all masks, or None to decode each trial.
         num_samples: chains, or trials where each is its own sample.
-        control_mean: E[y] of each plan's control variate, or None.
+        control_means: of each plan's control variates, or None.
         target: relative standard error that ends the run, or None.
     """
 
     sampling: Sampling
     source: Source
     evaluators: ErrorEvaluator
-    tables: Float[Array, "plans masks outputs"] | None
+    tables: Float[Array, "plans variables masks"] | None
     num_samples: int
-    control_mean: Float[np.ndarray, " plans"] | None
+    control_means: Float[np.ndarray, "plans controls"] | None
     target: float | None
 
     def finish(self, *, chunk_size: int | None, progress: bool | None) -> Moments:
@@ -53,7 +53,8 @@ class Run:
         grows = chunk_size is None
         # The precision is looked at block by block, whatever the chunk.
         size = 1 if chunk_size is None else max(1, chunk_size // block_trials)
-        moments = Moments.empty(self.evaluators.weights.shape[0])
+        variables = sampling.num_variables
+        moments = Moments.empty(self.evaluators.weights.shape[0], variables)
         done = 0
         total = self.num_samples * sampling.steps
         with Progress(total, show=progress, target=self.target) as bar:
@@ -63,7 +64,7 @@ class Run:
                 started = time.monotonic()
                 chunk = self._call(done, blocks, devices)
                 seconds = time.monotonic() - started
-                for means_and_scatters in chunk:
+                for block in chunk:
                     samples = min(
                         sampling.chains, self.num_samples - done * sampling.chains
                     )
@@ -71,8 +72,8 @@ class Run:
                     moments = moments.merged(
                         Moments(
                             samples,
-                            means_and_scatters[:, :2],
-                            means_and_scatters[:, 2:],
+                            block[:, :variables],
+                            block[:, variables:].reshape(-1, variables, variables),
                         )
                     )
                     if self.target is not None and self._is_precise(moments):
@@ -84,7 +85,7 @@ class Run:
 
     def _call(
         self, done: int, blocks: int, devices: int
-    ) -> Float[np.ndarray, "blocks plans 5"]:
+    ) -> Float[np.ndarray, "blocks plans moments"]:
         # Neighbouring blocks on one device, so that the result is in order.
         share = -(-blocks // devices)
         first = np.minimum(np.arange(devices) * share, blocks)
@@ -108,7 +109,7 @@ class Run:
         )
 
     def _relative(self, moments: Moments) -> float:
-        mean, standard_error = moments.estimate(self.control_mean)
+        mean, standard_error = moments.estimate(self.control_means)
         relative = [
             0.0 if error == 0 else error / abs(value) if value else math.inf
             for value, error in zip(mean, standard_error, strict=True)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from jgc import _checks
 from jgc.decoders import Decoder, fixed
 from jgc.plan import CodingPlan
+from jgc.residual.control_variates import controls
 from jgc.residual.gradient_model import gradient_model
 from jgc.residual.result import ResidualError
 from jgc.residual.squared_error import ErrorEvaluator, error_evaluator
@@ -97,6 +98,15 @@ def errors_of_all_masks(
     return _over_all_masks(
         lambda mask: evaluator.of_decoder(decoder, mask), evaluator.plan.num_workers
     ).reshape(-1)
+
+
+@jax.jit
+def controls_of_all_masks(
+    evaluator: ErrorEvaluator,
+) -> Float[Array, "controls masks"]:
+    """Control variates of each mask, numbered as in `mask_probabilities`."""
+    chunks = _over_all_masks(partial(controls, evaluator), evaluator.plan.num_workers)
+    return jnp.moveaxis(chunks, 1, 0).reshape(chunks.shape[1], -1)
 
 
 def all_coefficients(

@@ -1,4 +1,4 @@
-"""Running moments of a pair of samples, merged without cancellation."""
+"""Running moments of the error and its control variates, without cancellation."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,57 +9,65 @@ from jaxtyping import Float
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, means and centred second moments of (x, y), for a batch of streams.
+    """Count, means and centred second moments of vectors, for a batch of streams.
 
     Merged by the formulas of Chan, Golub and LeVeque (1983), which never subtract
-    large sums. x is the squared error; y the control variate, 0 where there is none.
+    large sums. The first variable is the squared error, the others control variates.
 
     Attributes:
         count: samples so far.
-        mean: of x and y, (streams, 2).
-        scatter: Σ(x − x̄)², Σ(y − ȳ)², Σ(x − x̄)(y − ȳ), (streams, 3).
+        mean: (streams, variables).
+        scatter: Σ(x − x̄)(x − x̄)ᵀ, (streams, variables, variables).
     """
 
     count: int
-    mean: Float[np.ndarray, "streams 2"]
-    scatter: Float[np.ndarray, "streams 3"]
+    mean: Float[np.ndarray, "streams variables"]
+    scatter: Float[np.ndarray, "streams variables variables"]
 
     @classmethod
-    def empty(cls, streams: int) -> Self:
-        return cls(0, np.zeros((streams, 2)), np.zeros((streams, 3)))
+    def empty(cls, streams: int, variables: int) -> Self:
+        return cls(
+            0, np.zeros((streams, variables)), np.zeros((streams, variables, variables))
+        )
 
     def merged(self, other: "Moments") -> "Moments":
         """The moments of both samples together."""
         count = self.count + other.count
         step = other.mean - self.mean
-        product = np.stack(
-            [step[:, 0] ** 2, step[:, 1] ** 2, step[:, 0] * step[:, 1]], axis=1
-        )
+        between = step[:, :, None] * step[:, None, :]
         return Moments(
             count,
             self.mean + step * (other.count / count),
-            self.scatter + other.scatter + product * (self.count * other.count / count),
+            self.scatter + other.scatter + between * (self.count * other.count / count),
         )
 
     def estimate(
-        self, control_mean: Float[np.ndarray, " streams"] | None
+        self, control_means: Float[np.ndarray, "streams controls"] | None
     ) -> tuple[Float[np.ndarray, " streams"], Float[np.ndarray, " streams"]]:
-        """The mean of x and its standard error.
+        """The mean of the first variable and its standard error.
 
         Args:
-            control_mean: E[y], where it is known: x̄ − β(ȳ − E[y]) with the regression
-                coefficient β of x on y has the variance that y does not explain.
+            control_means: E[y] of the other variables, or None without any:
+                x̄ − βᵀ(ȳ − E[y]), with β the regression of x on y, has the variance that
+                y does not explain.
         """
-        scatter_x, scatter_y, scatter_xy = self.scatter.T
         mean = self.mean[:, 0]
+        unexplained = self.scatter[:, 0, 0]
         freedom = self.count - 1
-        if control_mean is not None:
-            beta = np.divide(
-                scatter_xy, scatter_y, out=np.zeros_like(mean), where=scatter_y > 0
+        if control_means is not None:
+            scale = np.sqrt(np.einsum("sii->si", self.scatter[:, 1:, 1:]))
+            scale = np.where(scale > 0, scale, 1)
+            correlation = self.scatter[:, 1:, 1:] / (
+                scale[:, :, None] * scale[:, None, :]
             )
-            mean = mean - beta * (self.mean[:, 1] - control_mean)
-            scatter_x = np.maximum(scatter_x - beta * scatter_xy, 0)
-            freedom -= 1
+            covariance = self.scatter[:, 0, 1:] / scale
+            # Controls that say the same, or nothing, are dropped.
+            inverse = np.linalg.pinv(correlation, rcond=1e-9, hermitian=True)
+            beta = np.einsum("sij,sj->si", inverse, covariance)
+            offset = (self.mean[:, 1:] - control_means) / scale
+            mean = mean - (beta * offset).sum(axis=1)
+            unexplained = np.maximum(unexplained - (beta * covariance).sum(axis=1), 0)
+            freedom -= control_means.shape[1]
         if freedom < 1:
             return mean, np.full_like(mean, np.inf)
-        return mean, np.sqrt(scatter_x / (freedom * self.count))
+        return mean, np.sqrt(unexplained / (freedom * self.count))

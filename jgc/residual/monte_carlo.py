@@ -14,9 +14,13 @@ from jgc import _checks
 from jgc.decoders import Decoder, fixed
 from jgc.plan import CodingPlan
 from jgc.residual.blocks import Sampling, Source, can_be_controlled
+from jgc.residual.control_variates import control_means
 from jgc.residual.driver import Run
-from jgc.residual.enumeration import check_decoder, errors_of_all_masks
-from jgc.residual.exact import exact
+from jgc.residual.enumeration import (
+    check_decoder,
+    controls_of_all_masks,
+    errors_of_all_masks,
+)
 from jgc.residual.gradient_model import gradient_model
 from jgc.residual.random_masks import (
     block_size,
@@ -112,8 +116,9 @@ def monte_carlo(
         target_relative_error: stop once the standard error is at most this times the
             mean, of every plan; looked at after each block, from 1,024 samples on.
         control_variate: for decoders that depend on the mask, where stragglers are
-            independent, also measure the fixed decoder's error, whose mean is known,
-            and remove the part of the noise that it explains. The method is then
+            independent, also measure the fixed decoder's error, the partitions lost
+            and the workers that answered, whose means are known, and remove the part
+            of the noise that they explain, usually most. The method is then
             "monte_carlo, controlled".
         chain_length: for models with a state: trials are runs of this many
             consecutive iterations, and the standard error is that of independent runs.
@@ -150,17 +155,8 @@ def monte_carlo(
     sampling = Sampling(
         decoder, model, max(1, block_size(k) // steps), steps, controlled
     )
-    control_mean = (
-        np.array(
-            [
-                exact(
-                    one,
-                    similarity=gradients_model.similarity,
-                    gram=gradients_model.gram,
-                ).mean
-                for one in plans
-            ]
-        )
+    means = (
+        np.stack([control_means(one, gradients_model) for one in plans])
         if controlled
         else None
     )
@@ -182,12 +178,12 @@ def monte_carlo(
         evaluators,
         tables,
         num_samples=-(-num_trials // steps),
-        control_mean=control_mean,
+        control_means=means,
         target=target_relative_error,
     )
     with jax.enable_x64(True):
         moments = run.finish(chunk_size=chunk_size, progress=progress)
-    mean, standard_error = moments.estimate(control_mean)
+    mean, standard_error = moments.estimate(means)
     results = [
         ResidualError(
             mean=float(mean[i]),
@@ -202,22 +198,19 @@ def monte_carlo(
 
 def _tables(
     decoder: Decoder, evaluators: ErrorEvaluator, controlled: bool
-) -> Float[Array, "plans masks outputs"]:
-    """The errors of all masks: the decoder's, and the fixed decoder's if controlled."""
-    decoders = (decoder, fixed) if controlled else (decoder,)
+) -> Float[Array, "plans variables masks"]:
+    """The errors of all masks, and their control variates."""
+
+    def of_plan(evaluator: ErrorEvaluator) -> Float[Array, "variables masks"]:
+        errors = errors_of_all_masks(evaluator, decoder=decoder)[None]
+        if not controlled:
+            return errors
+        return jnp.concatenate([errors, controls_of_all_masks(evaluator)])
+
     with jax.enable_x64(True):
         return jnp.stack(
             [
-                jnp.stack(
-                    [
-                        errors_of_all_masks(
-                            jax.tree.map(lambda leaf, i=i: leaf[i], evaluators),
-                            decoder=one,
-                        )
-                        for one in decoders
-                    ],
-                    axis=1,
-                )
+                of_plan(jax.tree.map(lambda leaf, i=i: leaf[i], evaluators))
                 for i in range(evaluators.weights.shape[0])
             ]
         )

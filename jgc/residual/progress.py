@@ -70,7 +70,6 @@ class Progress:
             rich.TimeRemainingColumn(),
             rich.TextColumn("{task.fields[error]}"),
             console=Console(stderr=True),
-            transient=True,
         )
         bar.start()
         return bar

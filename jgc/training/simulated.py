@@ -47,33 +47,39 @@ def coded_gradient(
     loss: Loss,
     params: Params,
     examples: Examples,
-    example_weights: Float[Array, " N"],
+    example_weights: Float[Array, "*tracks N"],
     *,
     chunk_size: int | None = None,
 ) -> tuple[Params, Float[Array, " N"]]:
     """∇ Σ_x weight_x loss_x in one forward and backward pass.
+
+    Several rows of weights, as two-track optimizers need for codes whose second track
+    is no multiple of the first, share the forward pass and are pulled back together.
 
     Args:
         loss: `loss(params, examples)`, the losses of the examples, each its own.
         params: where to take the gradient.
         examples: the data, with a leading axis over the N examples.
         example_weights: for a coded step c_j of the example's partition (times its
-            share in the partition's loss); ones for the plain sum.
+            share in the partition's loss); ones for the plain sum. (N,), or (tracks, N)
+            for a gradient of each row.
         chunk_size: pass the examples in chunks of this size one after another and
             add the gradients up: less memory, the same gradient up to rounding.
 
     Returns:
-        The gradient and the losses of the examples before weighting.
+        The gradient, of each leaf with a leading axis over the tracks if there are, and
+        the losses of the examples before weighting.
     """
+    *tracks, num_examples = example_weights.shape
 
-    def weighted(
-        params: Params, examples: Examples, weights: Float[Array, " m"]
-    ) -> tuple[Float[Array, ""], Float[Array, " m"]]:
-        losses = loss(params, examples)
-        return jnp.vdot(weights, losses), losses
+    def gradient_of(
+        params: Params, examples: Examples, weights: Float[Array, "*tracks m"]
+    ) -> tuple[Params, Float[Array, " m"]]:
+        losses, pull_back = jax.vjp(lambda params: loss(params, examples), params)
+        weights = weights.astype(losses.dtype)
+        (gradient,) = (jax.vmap(pull_back) if tracks else pull_back)(weights)
+        return gradient, losses
 
-    gradient_of = jax.grad(weighted, has_aux=True)
-    num_examples = example_weights.shape[0]
     if chunk_size is None or chunk_size >= num_examples:
         return gradient_of(params, examples, example_weights)
 
@@ -92,11 +98,12 @@ def coded_gradient(
         gradient, losses = gradient_of(params, *chunk)
         return jax.tree.map(jnp.add, total, gradient), losses
 
-    weights = jnp.pad(example_weights, (0, padding)).reshape(num_chunks, chunk_size)
+    weights = jnp.pad(example_weights, [(0, 0)] * len(tracks) + [(0, padding)])
+    weights = weights.reshape(*tracks, num_chunks, chunk_size)
     gradient, losses = jax.lax.scan(
         add_chunk,
-        jax.tree.map(jnp.zeros_like, params),
-        (jax.tree.map(in_chunks, examples), weights),
+        jax.tree.map(lambda p: jnp.zeros((*tracks, *p.shape), p.dtype), params),
+        (jax.tree.map(in_chunks, examples), jnp.moveaxis(weights, -2, 0)),
     )
     return gradient, losses.reshape(-1)[:num_examples]
 
@@ -117,23 +124,32 @@ def make_step(
     Returns:
         `step(state, examples, partition, coefficients) -> (state, losses)`:
         `partition` (N,) says which of the n partitions an example is in, and
-        `coefficients` (n,) is `plan.coefficients(mask)`, or ones for gradient descent.
+        `coefficients` (n,) is `plan.coefficients(mask)`, or ones for gradient descent;
+        (2, n) of `jgc.optim.two_track_coefficients` for a two-track optimizer, which
+        gets the second gradient as `second_moment_updates`.
         The objective is the mean loss: L(D_j) is the sum of partition j's losses over
         N. The returned losses (N,) are those at the parameters before the step.
     """
+    optimizer = optax.with_extra_args_support(optimizer)
 
     @jax.jit
     def step(
         state: TrainState,
         examples: Examples,
         partition: Int[Array, " N"],
-        coefficients: Float[Array, " n"],
+        coefficients: Float[Array, "*tracks n"],
     ) -> tuple[TrainState, Float[Array, " N"]]:
-        weights = coefficients[partition] / partition.shape[0]
+        weights = coefficients[..., partition] / partition.shape[0]
         gradient, losses = coded_gradient(
             loss, state.params, examples, weights, chunk_size=chunk_size
         )
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        extra = {}
+        if coefficients.ndim == 2:
+            extra["second_moment_updates"] = jax.tree.map(lambda g: g[1], gradient)
+            gradient = jax.tree.map(lambda g: g[0], gradient)
+        updates, opt_state = optimizer.update(
+            gradient, state.opt_state, state.params, **extra
+        )
         state = state._replace(
             params=optax.apply_updates(state.params, updates),
             opt_state=opt_state,

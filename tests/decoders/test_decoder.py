@@ -9,7 +9,11 @@ from jgc import decoders
 
 from .helpers import all_masks, case_plans, plan_of
 
-PLANS = case_plans()
+PLANS = {
+    name: plan
+    for name, plan in case_plans().items()
+    if name in ("interval", "bernoulli", "fractional", "cyclic", "graph")
+}
 DECODERS = {
     name: getattr(decoders, name)
     for name in ("fixed", "representative", "least_squares", "graph")
@@ -30,19 +34,26 @@ def masks():
 @pytest.mark.parametrize(("plan", "decoder"), CASES)
 def test_transforms_give_the_same_weights(plan, decoder, masks):
     plan, decoder = PLANS[plan], DECODERS[decoder]
-    weights = np.asarray(decoder(plan, masks))
+
+    @jax.jit
+    def every_way(plan, masks):
+        return (
+            decoder(plan, masks),
+            decoder(plan, masks[:, 3]),
+            jax.vmap(decoder, in_axes=(None, 1), out_axes=1)(plan, masks[:, :9]),
+            decoder(plan, masks[:, :12].reshape(8, 3, 4)),
+        )
+
+    weights, single, mapped, cube = map(np.asarray, every_way(plan, masks))
     assert weights.shape == masks.shape
     assert weights.dtype == np.float32
     assert (weights[~masks] == 0).all()
-    jitted = jax.jit(decoder)(plan, masks[:, 3])
     # Weights of least norm are known to 1e-3 in float32: directions that do not
     # change c are rounding over λ.
     scale = 1e-5 if decoder is not decoders.least_squares else 1e-2
     scale *= max(1, np.abs(weights).max())
-    np.testing.assert_allclose(jitted, weights[:, 3], atol=scale)
-    mapped = jax.vmap(decoder, in_axes=(None, 1), out_axes=1)(plan, masks[:, :9])
+    np.testing.assert_allclose(single, weights[:, 3], atol=scale)
     np.testing.assert_allclose(mapped, weights[:, :9], atol=scale)
-    cube = decoder(plan, masks[:, :12].reshape(8, 3, 4))
     np.testing.assert_allclose(cube, weights[:, :12].reshape(8, 3, 4), atol=scale)
 
 
@@ -50,8 +61,8 @@ def test_transforms_give_the_same_weights(plan, decoder, masks):
 def test_coefficients_are_those_of_the_weights(plan, decoder, masks):
     plan, decoder = PLANS[plan], DECODERS[decoder]
     with jax.enable_x64(True):
-        weights = np.asarray(decoder(plan, masks))
-        c = np.asarray(decoder.coefficients(plan, masks))
+        weights = np.asarray(jax.jit(decoder)(plan, masks))
+        c = np.asarray(jax.jit(decoder.coefficients)(plan, masks))
     np.testing.assert_allclose(c, plan.encoding_matrix().T @ weights, atol=1e-9)
 
 

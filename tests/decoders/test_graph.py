@@ -16,6 +16,9 @@ from .helpers import (
     random_graph_edges,
 )
 
+graph = jax.jit(decoders.graph)
+coefficients = jax.jit(decoders.graph.coefficients)
+
 
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=15, deadline=None)
@@ -24,8 +27,8 @@ def test_every_mask_of_random_graphs(seed):
     plan = graph_plan(random_graph_edges(rng, 9, 7), 7)
     masks = all_masks(9)
     with jax.enable_x64(True):
-        c = np.asarray(decoders.graph.coefficients(plan, masks))
-        weights = np.asarray(decoders.graph(plan, masks))
+        c = np.asarray(coefficients(plan, masks))
+        weights = np.asarray(graph(plan, masks))
     np.testing.assert_allclose(c, best_coefficients(plan, masks), atol=1e-9)
     np.testing.assert_allclose(plan.encoding_matrix().T @ weights, c, atol=1e-12)
     assert (weights[~masks] == 0).all()
@@ -51,11 +54,11 @@ def test_a_long_path_and_a_long_odd_cycle():
     n = 501
     cycle = graph_plan([(i, (i + 1) % n) for i in range(n)], n)
     answered = np.ones(n, bool)
-    np.testing.assert_allclose(decoders.graph.coefficients(cycle, answered), 1)
-    weights = np.asarray(decoders.graph(cycle, answered))
+    np.testing.assert_allclose(coefficients(cycle, answered), 1)
+    weights = np.asarray(graph(cycle, answered))
     np.testing.assert_allclose(cycle.encoding_matrix().T @ weights, 1, atol=1e-5)
     answered[0] = False  # a path of 501 vertices: sides of 251 and 250
-    c = np.asarray(decoders.graph.coefficients(cycle, answered))
+    c = np.asarray(coefficients(cycle, answered))
     np.testing.assert_allclose(np.unique(np.round(c, 5)), [0.998, 1.002], atol=1e-4)
 
 

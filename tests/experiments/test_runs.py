@@ -10,6 +10,7 @@ import pytest
 
 import jgc
 from experiments import settings
+from experiments.plans import SCHEMES
 from experiments.progress import Progress
 from experiments.runs import (
     RESULT,
@@ -196,3 +197,18 @@ def test_the_scheme_plan_file_needs_one(config):
     config.schemes = ("gd", "plan_file")
     with pytest.raises(ValueError, match=r"config.schemes = .*plan_file"):
         settings.check(config)
+
+
+@pytest.mark.parametrize("scheme", ["od", "ehd_representative", "interval"])
+def test_reported_errors_are_those_of_the_decoder_in_use(
+    tmp_path, config, task, scheme
+):
+    run = Run(scheme, 1.5, 0)
+    with Progress(1, config.num_iterations) as progress:
+        train(run, task, STEP, OPTIMIZER, config, tmp_path, progress)
+    result = json.loads((tmp_path / RESULT).read_text())
+    expected = jgc.residual.enumerate_masks(
+        design(run, config), decoder=SCHEMES[scheme].decoder, similarity=0.0
+    )
+    n = config.num_partitions
+    assert result["relative_error_orthogonal"] == pytest.approx(expected.mean / n)

@@ -1,0 +1,69 @@
+import subprocess
+import sys
+
+import pytest
+
+from experiments.residual_report import disagreement
+from jgc.training.files import read_json_lines
+
+SMALL = (
+    "--config.num_workers=(6,)",
+    "--config.deadlines=(1.5,)",
+    "--config.num_draws=2",
+    "--config.num_trials=4000",
+    "--config.schemes=('interval','is_sgd','od')",
+)
+
+
+def run(workdir, *options):
+    module = [sys.executable, "-m", "experiments.residual_error"]
+    config = "--config=configs/residual_error.py"
+    return subprocess.run(
+        [*module, config, f"--workdir={workdir}", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_methods_agree_and_a_killed_run_goes_on(tmp_path):
+    result = run(tmp_path, *SMALL)
+    assert result.returncode == 0, result.stderr
+    path = tmp_path / "results.jsonl"
+    rows = read_json_lines(path)
+    assert len(rows) == 3 * 2  # schemes × similarities
+    for row in rows:
+        found = disagreement(row)
+        assert found is not None
+        assert found < 5
+        has_closed_form = row["case"]["scheme"] != "od"
+        assert (row["exact"] is not None) == has_closed_form
+        if has_closed_form:
+            assert row["exact"] == pytest.approx(row["enumeration"], rel=1e-9)
+    assert (tmp_path / "residual_error.png").stat().st_size > 0
+
+    # As if killed while it wrote the third row.
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:2]) + '{"case": {"sch')
+    assert run(tmp_path, *SMALL).returncode == 0
+    assert path.read_text() == whole
+
+
+def test_disagreement_is_in_standard_errors():
+    row = {
+        "exact": [1.0, 2.0],
+        "enumeration": None,
+        "monte_carlo": [1.1, 2.0],
+        "standard_error": [0.05, 0.1],
+    }
+    assert disagreement(row) == pytest.approx(2.0, rel=1e-4)
+    assert disagreement({**row, "exact": None}) is None
+
+
+def test_unusable_settings_end_with_one_line(tmp_path):
+    result = run(tmp_path, "--config.similarities=(2.0,)")
+    assert result.returncode == 1
+    assert "config.similarities = (2.0,); accepted: one or more numbers in" in (
+        result.stderr
+    )

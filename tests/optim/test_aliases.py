@@ -1,0 +1,182 @@
+import pickle
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jgc import optim
+from jgc.training.checkpoint import Checkpoints
+from tests.optim.table import (
+    MASK,
+    OPTIMAL,
+    OTHER,
+    PARAMS,
+    every_alias,
+    gradients,
+    messages,
+    two_track_aliases,
+)
+
+both_plans = pytest.mark.parametrize("plan", [OPTIMAL, OTHER], ids=["optimal", "SGC"])
+close = chex.assert_trees_all_close
+
+
+def run(optimizer, updates, compiled=False, **extra):
+    """The parameters after one step for each of `updates`, and the state."""
+    params, state = PARAMS, optimizer.init(PARAMS)
+    step = jax.jit(optimizer.update) if compiled else optimizer.update
+    for update in updates:
+        update, state = step(update, state, params, **extra)
+        params = optax.apply_updates(params, update)
+    return params, state
+
+
+@every_alias
+@both_plans
+def test_jit_and_scan_do_what_python_does(alias, plan):
+    optimizer = alias.make(plan, 0.1)
+    inputs = [messages(plan, seed) for seed in range(4)]
+    expected, expected_state = run(optimizer, inputs, mask=MASK)
+
+    def step(carry, update):
+        params, state = carry
+        update, state = optimizer.update(update, state, params, mask=MASK)
+        return (optax.apply_updates(params, update), state), None
+
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *inputs)
+    (params, state), _ = jax.jit(
+        lambda: jax.lax.scan(step, (PARAMS, optimizer.init(PARAMS)), stacked)
+    )()
+    close(params, expected, rtol=1e-5, atol=1e-6)
+    close(state, expected_state, rtol=1e-5, atol=1e-6)
+
+
+@every_alias
+@both_plans
+def test_vmap_over_seeds_is_one_by_one(alias, plan):
+    optimizer = alias.make(plan, 0.1)
+    masks = jax.random.bernoulli(jax.random.key(0), 0.6, (3, MASK.size))
+    inputs = [messages(plan, 0), messages(plan, 1)]
+    together = jax.vmap(lambda mask: run(optimizer, inputs, mask=mask)[0])(masks)
+    for i, mask in enumerate(masks):
+        alone, _ = run(optimizer, inputs, mask=mask)
+        close(jax.tree.map(lambda leaf, i=i: leaf[i], together), alone, rtol=1e-4)
+
+
+@every_alias
+def test_messages_and_decoded_gradients_agree(alias):
+    optimizer = alias.make(OPTIMAL, 0.1)
+    inputs = [messages(OPTIMAL, seed) for seed in range(3)]
+    decoded = [OPTIMAL.decode(update, MASK) for update in inputs]
+    close(run(optimizer, inputs, mask=MASK), run(optimizer, decoded), rtol=1e-5)
+
+
+@every_alias
+@both_plans
+def test_what_a_straggler_left_behind_is_not_read(alias, plan):
+    optimizer = alias.make(plan, 0.1)
+
+    def spoil(leaf):
+        return leaf.at[jnp.flatnonzero(~MASK)].set(jnp.nan)
+
+    inputs = messages(plan, 0)
+    expected = run(optimizer, [inputs], mask=MASK)
+    close(run(optimizer, [jax.tree.map(spoil, inputs)], mask=MASK), expected)
+
+
+@every_alias
+def test_state_survives_pickle_and_checkpoint(alias, tmp_path):
+    optimizer = alias.make(OPTIMAL, optax.linear_schedule(0.1, 0.0, 10))
+    _, state = run(optimizer, [messages(OPTIMAL, 0)], mask=MASK)
+    chex.assert_trees_all_equal(pickle.loads(pickle.dumps(state)), state)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state)
+        restored = checkpoints.restore_newest(like=optimizer.init(PARAMS))
+    chex.assert_trees_all_equal(restored, state)
+
+
+@every_alias
+def test_follows_a_schedule(alias):
+    rates = [0.3, 0.2, 0.1]
+    inputs = [gradients(seed) for seed in range(3)]
+    reference = alias.reference(lambda t: jnp.asarray(rates)[t])
+    kwargs = {"noise_ratio": np.inf} if alias.two_track else {}
+    optimizer = alias.make(OPTIMAL, lambda t: jnp.asarray(rates)[t], **kwargs)
+    close(run(optimizer, inputs)[0], run(reference, inputs)[0], rtol=1e-5)
+
+
+@every_alias
+@both_plans
+def test_multi_transform_gives_each_group_its_own(alias, plan):
+    rates = {"weight": 0.1, "bias": 0.01}
+    grouped = optax.multi_transform(
+        {name: alias.make(plan, rate) for name, rate in rates.items()},
+        {name: name for name in rates},
+    )
+    inputs = [messages(plan, seed) for seed in range(3)]
+    params, _ = run(grouped, inputs, mask=MASK)
+    for name, rate in rates.items():
+        alone, _ = run(alias.make(plan, rate), inputs, mask=MASK)
+        close(params[name], alone[name], rtol=1e-5)
+
+
+@two_track_aliases
+def test_multi_transform_splits_decoded_tracks(alias):
+    grouped = optax.multi_transform(
+        {"all": alias.make(None, 0.1), "none": optax.set_to_zero()},
+        {"weight": "all", "bias": "none"},
+    )
+    second = gradients(1)
+    params, _ = run(grouped, [gradients(0)], second_moment_updates=second)
+    alone, _ = run(alias.make(None, 0.1), [gradients(0)], second_moment_updates=second)
+    close(params["weight"], alone["weight"])
+    close(params["bias"], PARAMS["bias"])
+
+
+@every_alias
+def test_apply_if_finite_skips_a_step(alias):
+    guarded = optax.apply_if_finite(alias.make(OPTIMAL, 0.1), 3)
+    broken = gradients(1)
+    broken["bias"] = broken["bias"].at[0].set(jnp.inf)
+    params, state = run(guarded, [gradients(0), broken, gradients(2)], compiled=True)
+    expected, _ = run(alias.make(OPTIMAL, 0.1), [gradients(0), gradients(2)])
+    assert state.total_notfinite == 1
+    close(params, expected, rtol=1e-6)
+
+
+def test_wrappers_go_between_decode_and_the_optimizer():
+    inputs = [messages(OPTIMAL, seed) for seed in range(4)]
+    expected, _ = run(optim.coded_sgd(OPTIMAL, 0.1), inputs, mask=MASK)
+    for wrapped in (
+        optax.apply_if_finite(optax.sgd(0.1), 3),
+        optax.MultiSteps(optax.sgd(0.2), 2).gradient_transformation(),
+    ):
+        chained = optax.chain(optim.decode(OPTIMAL), wrapped)
+        close(
+            run(chained, inputs, compiled=True, mask=MASK)[0],
+            expected,
+            rtol=1e-5,
+            atol=1e-6,
+        )
+
+
+@every_alias
+def test_multi_steps_is_one_step_with_the_mean(alias):
+    accumulating = optax.MultiSteps(alias.make(OPTIMAL, 0.1), 3)
+    inputs = [gradients(seed) for seed in range(6)]
+    means = [
+        jax.tree.map(lambda *g: sum(g) / 3, *inputs[:3]),
+        jax.tree.map(lambda *g: sum(g) / 3, *inputs[3:]),
+    ]
+    transformation = accumulating.gradient_transformation()
+    params, _ = run(transformation, inputs, compiled=True)
+    close(params, run(alias.make(OPTIMAL, 0.1), means)[0], rtol=1e-4, atol=1e-6)
+
+
+@two_track_aliases
+def test_a_lone_gradient_is_refused_where_the_second_track_is_another(alias):
+    with pytest.raises(ValueError, match="second_moment_updates="):
+        run(alias.make(OTHER, 0.1), [gradients(0)])
