@@ -5,6 +5,8 @@ import logging
 import runpy
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from absl import app, flags
@@ -16,11 +18,15 @@ class InputError(Exception):
     """What the user passed cannot be used; raised before any work."""
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], *, default_config: Path | None = None) -> None:
     """Parses the flags and calls `main`; an `InputError` ends with its message alone.
 
     Logs of this project are shown; of the libraries below it, warnings only, unless
     --verbosity asks for more.
+
+    Args:
+        main: the program.
+        default_config: the config file that holds where no --config is given.
     """
 
     def wrapped(arguments: list[str]) -> None:
@@ -35,10 +41,14 @@ def run(main: Callable[[], None]) -> None:
         except InputError as error:
             sys.exit(f"error: {error}")
 
-    app.run(wrapped, flags_parser=_parse)
+    app.run(wrapped, flags_parser=partial(_parse, default_config))
 
 
-def _parse(arguments: list[str]) -> list[str]:
+def _parse(default_config: Path | None, arguments: list[str]) -> list[str]:
+    names = [argument.lstrip("-").split("=")[0] for argument in arguments]
+    if default_config and "config" not in names:
+        # A default in the flag's definition would raise there, at a wrong override.
+        arguments = [arguments[0], f"--config={default_config}", *arguments[1:]]
     try:
         return flags.FLAGS(arguments)
     except (flags.Error, OSError) as error:  # OSError: the config file

@@ -41,6 +41,10 @@ class Option(NamedTuple):
     orthogonal: float
     limited: bool
 
+    def error(self, common_part: float) -> float:
+        """E‖g − ĝ‖²/‖g‖² if such a part of ‖g‖² is common to all partitions."""
+        return common_part * self.aligned + (1 - common_part) * self.orthogonal
+
 
 class Advice(NamedTuple):
     """What fits, and which of it to use.
@@ -59,7 +63,7 @@ def advise(
     *,
     capacity: float,
     num_partitions: Sequence[int] | None = None,
-    similarity: float = 0.5,
+    common_part: float = 0.5,
 ) -> Advice:
     """The interval code of least error among those that fit every worker.
 
@@ -70,8 +74,8 @@ def advise(
             had when it was recorded: with more they would be slower.
         num_partitions: the n to compare; by default k, 2k, 4k and 8k. More partitions
             fit the capacity more closely, at more bookkeeping.
-        similarity: ρ in [0, 1], the part of ‖g‖² that partitions have in common: the
-            error compared is ρ·aligned + (1 − ρ)·orthogonal.
+        common_part: c in [0, 1], the part of ‖g‖² that comes from what all partitions'
+            gradients have in common: the error is c·aligned + (1 − c)·orthogonal.
 
     Raises:
         ValueError: an argument out of its range, or a capacity into which the data
@@ -79,7 +83,7 @@ def advise(
     """
     p = _checks.probabilities(p)
     capacity = _checks.scalar("capacity", capacity, 0, 1)
-    rho = _checks.scalar("similarity", similarity, 0, 1)
+    common = _checks.scalar("common_part", common_part, 0, 1)
     sizes = num_partitions or [p.size * factor for factor in (1, 2, 4, 8)]
     sizes = [_checks.count("num_partitions", n) for n in sizes]
     options = [option for n in sizes if (option := _fill(p, n, capacity))]
@@ -90,7 +94,7 @@ def advise(
             f"that can answer need more than 1/{able} = {1 / able:.4g} each, in whole "
             f"partitions of n in {sizes}; allow more capacity or more partitions"
         )
-    chosen = min(options, key=lambda o: rho * o.aligned + (1 - rho) * o.orthogonal)
+    chosen = min(options, key=lambda option: option.error(common))
     return Advice(tuple(options), chosen)
 
 

@@ -19,18 +19,18 @@ from jgc import _checks
 from jgc.codes.optimal_structure import least_aligned_error
 from jgc.extras import require
 from jgc.stragglers import LatencyModel, Trace
-from jgc.stragglers.estimation import JEFFREYS, BetaPrior
+from jgc.stragglers.estimation import BetaPrior, fit_beta_prior
 from jgc.stragglers.latency import positive_deadline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Survival = Callable[[float], Float[np.ndarray, " k"]]
+Error = Callable[[Float[np.ndarray, " k"]], float]
 
 _NO_ANSWERS = "no worker ever answers: there is no deadline to choose"
 
 _GRID = 512  # deadlines of a model that are compared before the best is refined
-_MOST_CANDIDATES = 4096  # latencies of a trace that are compared
 
 
 class DeadlineCurve(NamedTuple):
@@ -38,11 +38,11 @@ class DeadlineCurve(NamedTuple):
 
     Attributes:
         deadlines: τ in seconds, ascending.
-        error: 1/D(τ), E‖g − ĝ‖²/‖g‖² of an optimal code for aligned gradients;
-            infinite where no worker ever answers.
+        error: E‖g − ĝ‖²/‖g‖², 1/D(τ) unless another error was given; infinite where no
+            worker ever answers.
         iteration: τ + overhead in seconds, the time of an iteration.
-        time: (τ + overhead)(1 + 1/D(τ)) in seconds: the time to a given accuracy, a
-            share of it for each iteration that would do without stragglers.
+        time: (τ + overhead)(1 + error) in seconds: the time to a given accuracy, for
+            each iteration that would do without stragglers.
     """
 
     deadlines: Float[np.ndarray, " m"]
@@ -56,7 +56,12 @@ class DeadlineCurve(NamedTuple):
         return int(self.time.argmin())
 
 
-def trace_survival(recorded: Trace, *, prior: BetaPrior = JEFFREYS) -> Survival:
+def aligned_error(p: Float[np.ndarray, " k"]) -> float:
+    """1/D, E‖g − ĝ‖²/‖g‖² of optimal codes for aligned gradients; infinite if all 1."""
+    return np.inf if (p == 1).all() else least_aligned_error(p, 1)
+
+
+def trace_survival(recorded: Trace, *, prior: BetaPrior | None = None) -> Survival:
     """P(T_i > τ) as a trace shows it: late rounds counted, with a prior.
 
     Without a prior a worker that was never late would make D infinite, and its latest
@@ -64,20 +69,26 @@ def trace_survival(recorded: Trace, *, prior: BetaPrior = JEFFREYS) -> Survival:
 
     Args:
         recorded: the trace.
-        prior: Beta(a, b) of each p_i; at every τ the same.
+        prior: Beta(a, b) of each p_i, the same at every τ; by default fitted to the
+            workers at each τ (`fit_beta_prior`). A fixed one adds up over workers: by
+            Jeffreys', 256 that were never seen to answer in 20 rounds make a D of 6.
     """
-    prior.checked()
     rounds = recorded.num_rounds
 
     def survival(deadline: float) -> Float[np.ndarray, " k"]:
         late = rounds - recorded.answered(deadline).sum(0)
-        return (prior.late + late) / (prior.late + prior.in_time + rounds)
+        beta = (prior or fit_beta_prior(late, rounds=rounds)).checked()
+        return (beta.late + late) / (beta.late + beta.in_time + rounds)
 
     return survival
 
 
 def deadline_curve(
-    survival: Survival, deadlines: ArrayLike, *, overhead: float = 0.0
+    survival: Survival,
+    deadlines: ArrayLike,
+    *,
+    overhead: float = 0.0,
+    error: Error = aligned_error,
 ) -> DeadlineCurve:
     """Error and time to accuracy against τ.
 
@@ -87,6 +98,9 @@ def deadline_curve(
         deadlines: τ in seconds, positive, in any order.
         overhead: seconds ≥ 0 that an iteration costs beside waiting: sending the model,
             decoding, updating.
+        error: `error(p)`, E‖g − ĝ‖²/‖g‖² of the unbiased plan that p would be met with;
+            by default Theorem 2's 1/D, for gradients that agree. E‖ĝ‖² is ‖g‖² times
+            1 + error whatever the gradients are.
 
     Raises:
         ValueError: a deadline that is not positive, or a negative overhead.
@@ -94,38 +108,45 @@ def deadline_curve(
     overhead = _checks.scalar("overhead", overhead, low=0.0)
     tau = np.unique(_checks.vector("deadlines", deadlines))
     positive_deadline(tau[0])
-    error = np.array([_error(survival(float(deadline))) for deadline in tau])
+    errors = np.array([error(survival(float(deadline))) for deadline in tau])
     iteration = tau + overhead
-    return DeadlineCurve(tau, error, iteration, iteration * (1 + error))
+    return DeadlineCurve(tau, errors, iteration, iteration * (1 + errors))
 
 
 def best_deadline(
     source: LatencyModel | Trace,
     *,
     overhead: float = 0.0,
-    prior: BetaPrior = JEFFREYS,
+    error: Error = aligned_error,
+    prior: BetaPrior | None = None,
+    candidates: int = 1024,
 ) -> float:
-    """The τ in seconds that minimises (τ + overhead)(1 + 1/D(τ)).
+    """The τ in seconds that minimises (τ + overhead)(1 + error(τ)), error = 1/D.
 
-    For a trace the minimiser is one of its latencies, of which up to 4,096 are
-    compared, evenly by rank. For a model it is found between the times by which hardly
-    any worker and nearly all answered, on a grid of 512, then refined to 10⁻⁸ of it.
+    For a trace the minimiser is one of its latencies. For a model it is found between
+    the times by which hardly any worker and nearly all answered, on a grid of 512, then
+    refined to 10⁻⁸ of it.
 
     Args:
         source: recorded latencies, or a model of them.
         overhead: as in `deadline_curve`.
+        error: as in `deadline_curve`.
         prior: for a trace, as in `trace_survival`.
+        candidates: for a trace, how many of its latencies to compare, evenly by rank.
 
     Raises:
         ValueError: no worker ever answers; or the time only falls as τ goes to 0, as
             for `exponential` without overhead, whose workers may answer at once.
     """
     if isinstance(source, Trace):
-        return _best_of_trace(source, overhead, prior)
+        survival = trace_survival(source, prior=prior)
+        latencies = _spread(source, _checks.count("candidates", candidates, minimum=2))
+        curve = deadline_curve(survival, latencies, overhead=overhead, error=error)
+        return float(curve.deadlines[curve.best])
     survival = source.survival
     low, high = _range_of_answers(survival)
     grid = np.geomspace(low, high, _GRID)
-    curve = deadline_curve(survival, grid, overhead=overhead)
+    curve = deadline_curve(survival, grid, overhead=overhead, error=error)
     at = curve.best
     if not np.isfinite(curve.time[at]):
         raise ValueError(_NO_ANSWERS)
@@ -136,7 +157,7 @@ def best_deadline(
         )
     neighbours = curve.deadlines[[at - 1, min(at + 1, _GRID - 1)]]
     found = scipy.optimize.minimize_scalar(
-        lambda tau: (tau + overhead) * (1 + _error(survival(tau))),
+        lambda tau: (tau + overhead) * (1 + error(survival(tau))),
         bounds=tuple(neighbours),
         method="bounded",
         options={"xatol": 1e-8 * neighbours[1]},
@@ -160,7 +181,7 @@ def draw_deadlines(curve: DeadlineCurve, *, chosen: float | None = None) -> "Fig
     chosen = float(curve.deadlines[curve.best]) if chosen is None else chosen
     left, right = figure.subplots(1, 2)
     left.plot(curve.deadlines, curve.error)
-    left.set(yscale="log", ylabel="1/D(τ) = E‖g − ĝ‖²/‖g‖², equal gradients")
+    left.set(yscale="log", ylabel="E‖g − ĝ‖²/‖g‖²")
     right.plot(curve.deadlines, curve.time, label="time to accuracy")
     right.plot(curve.deadlines, curve.iteration, ":", label="time of an iteration")
     right.set(ylim=(0, 6 * curve.time.min()), ylabel="seconds")
@@ -171,22 +192,19 @@ def draw_deadlines(curve: DeadlineCurve, *, chosen: float | None = None) -> "Fig
     return figure
 
 
-def _error(p: Float[np.ndarray, " k"]) -> float:
-    """1/D, infinite where all p are 1."""
-    return np.inf if (p == 1).all() else least_aligned_error(p, 1)
+def _spread(recorded: Trace, most: int) -> Float[np.ndarray, " m"]:
+    """Latencies of the trace, at most so many, evenly by rank.
 
-
-def _best_of_trace(recorded: Trace, overhead: float, prior: BetaPrior) -> float:
-    candidates = np.unique(recorded.latencies)
-    candidates = candidates[np.isfinite(candidates) & (candidates > 0)]
-    if candidates.size == 0:
+    Raises:
+        ValueError: no worker ever answers.
+    """
+    seen = np.unique(recorded.latencies).astype(np.float64)
+    seen = seen[np.isfinite(seen) & (seen > 0)]
+    if seen.size == 0:
         raise ValueError(_NO_ANSWERS)
-    if candidates.size > _MOST_CANDIDATES:
-        picked = np.linspace(0, candidates.size - 1, _MOST_CANDIDATES).astype(int)
-        candidates = candidates[picked]
-    survival = trace_survival(recorded, prior=prior)
-    curve = deadline_curve(survival, candidates, overhead=overhead)
-    return float(curve.deadlines[curve.best])
+    if seen.size <= most:
+        return seen
+    return seen[np.linspace(0, seen.size - 1, most).astype(int)]
 
 
 def _range_of_answers(survival: Survival) -> tuple[float, float]:

@@ -23,16 +23,17 @@ def redesign(
     p: ArrayLike,
     *,
     tolerance: float = 0.1,
-    similarity: float = 1.0,
+    common_part: float = 0.5,
 ) -> CodingPlan:
     """The plan itself while it is good enough under p, else the best on its placement.
 
-    Good enough is an error E‖g − ĝ‖² under p of at most (1 + tolerance) times that of
-    `jgc.codes.on_placement(p, plan)`; bias counts, which a plan for other p has. So the
-    estimate has moved enough when staying would cost a share `tolerance`, and not when
-    it merely moved.
+    With e the least error of an unbiased code on the placement under p, good enough is
+    an error E‖g − ĝ‖² of at most (1 + tolerance) e, of which at most tolerance · e is
+    squared bias: a plan for other p is biased, which may make its error the smaller of
+    the two, but does not average out over iterations. So the estimate has moved enough
+    when staying would cost a share `tolerance`, and not when it merely moved.
 
-    For the host, between iterations; O(n + k) where the placement is a tree.
+    For the host, between iterations; one sparse linear solve.
 
     Args:
         plan: that is in use, of any code; one that is not optimal for its own p is
@@ -40,7 +41,11 @@ def redesign(
         p: straggler probabilities (k,), strictly between 0 and 1, as estimators give
             them.
         tolerance: ≥ 0; 0 replaces the plan whenever that helps.
-        similarity: ρ in [0, 1] of the gradients whose error is compared.
+        common_part: c in [0, 1], the part of ‖g‖² that comes from what all partitions'
+            gradients have in common; their similarity ρ is c/(c + (1 − c)n). At 1, the
+            paper's objective (15), one set of α has the least error on a tree, and it
+            costs gradients that differ dearly, up to tens of times their error, as soon
+            as p moves against the placement. The default holds both errors down.
 
     Raises:
         ValueError: an argument out of its range; p for another number of workers.
@@ -48,6 +53,7 @@ def redesign(
     Warns:
         jgc.codes.NegativeCoefficientWarning: some α < 0, as in `on_placement`.
     """
+    common = _checks.scalar("common_part", common_part, 0, 1)
     tolerance = _checks.scalar("tolerance", tolerance, low=0)
     probabilities = _checks.probabilities(p)
     if ((probabilities == 0) | (probabilities == 1)).any():
@@ -55,12 +61,16 @@ def redesign(
             "p must lie strictly between 0 and 1, so that every worker keeps its data; "
             "estimators of jgc.stragglers.estimation see to it"
         )
-    best = _on_same_edges(plan, on_placement(p, plan, similarity=similarity))
+    rho = common / (common + (1 - common) * plan.num_partitions)
+    best = _on_same_edges(plan, on_placement(p, plan, similarity=rho))
     kept = dataclasses.replace(plan, straggler_probabilities=probabilities)
-    error = residual.exact(kept, similarity=similarity).mean
-    least = residual.exact(best, similarity=similarity).mean
+    error = residual.exact(kept, similarity=rho).mean
+    least = residual.exact(best, similarity=rho).mean
+    bias = residual.bias(kept)
+    squared_bias = rho * bias.sum() ** 2 + (1 - rho) * (bias**2).sum()
     # Rounding alone is no gain, even at tolerance 0.
-    return best if error > (1 + tolerance + 1e-9) * least else plan
+    excess = max(error - least, squared_bias)
+    return best if excess > (tolerance + 1e-9) * least else plan
 
 
 def _on_same_edges(plan: CodingPlan, best: CodingPlan) -> CodingPlan:

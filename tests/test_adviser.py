@@ -54,7 +54,7 @@ def test_layers_use_up_the_capacity():
 
 def test_more_capacity_is_never_worse():
     errors = [
-        advise(P, capacity=capacity, similarity=0.0).chosen.orthogonal
+        advise(P, capacity=capacity, common_part=0.0).chosen.orthogonal
         for capacity in (0.3, 0.4, 0.5, 0.7, 0.9, 1.0)
     ]
     assert (np.diff(errors) <= 1e-9).all()

@@ -3,7 +3,7 @@ import pytest
 
 from jgc import codes, residual, stragglers
 from jgc.deadline import best_deadline, deadline_curve, draw_deadlines, trace_survival
-from jgc.stragglers.estimation import BetaPrior, fit_shifted_exponential
+from jgc.stragglers.estimation import JEFFREYS, BetaPrior, fit_shifted_exponential
 
 RATE, SHIFT = np.array([0.5, 2.0, 1.0, 4.0]), np.array([1.0, 1.2, 0.9, 1.5])
 MODEL = stragglers.shifted_exponential(RATE, shift=SHIFT)
@@ -39,12 +39,12 @@ def test_best_of_a_model_against_brute_force(overhead):
 def test_best_of_a_trace_against_brute_force(overhead):
     rng = np.random.default_rng(0)
     recorded = stragglers.trace(SHIFT + rng.exponential(size=(40, 4)) / RATE)
-    survival = trace_survival(recorded)
+    survival = trace_survival(recorded, prior=JEFFREYS)
     times = {
         tau: time_by_hand(survival(tau), tau, overhead)
         for tau in np.linspace(0.9, 10, 40_001)
     }
-    found = best_deadline(recorded, overhead=overhead)
+    found = best_deadline(recorded, overhead=overhead, prior=JEFFREYS)
     mine = time_by_hand(survival(found), found, overhead)
     assert found in recorded.latencies
     assert mine <= min(times.values())
@@ -96,3 +96,20 @@ def test_picture_marks_the_best():
     left, right = figure.axes
     assert left.get_lines()[1].get_xdata()[0] == curve.deadlines[curve.best]
     assert right.get_legend_handles_labels()[1][0] == "time to accuracy"
+
+
+def test_another_error_has_another_best():
+    """Without redundancy orthogonal gradients have Σ δ_i/k: one late worker counts."""
+    with np.errstate(divide="ignore"):
+        found = best_deadline(MODEL, error=lambda p: (p / (1 - p)).mean())
+    assert found > best_deadline(MODEL)
+
+
+def test_one_early_answer_is_no_reason_to_wait_no_longer():
+    """By Jeffreys' prior, 200 workers that never answered yet would make up for it."""
+    rng = np.random.default_rng(0)
+    latencies = 1 + rng.exponential(size=(20, 200)) / 10
+    latencies[3, 5] = 0.1
+    recorded = stragglers.trace(latencies)
+    assert best_deadline(recorded, prior=JEFFREYS) == pytest.approx(0.1)
+    assert best_deadline(recorded) >= 1

@@ -57,14 +57,16 @@ def fit_beta_prior(late: ArrayLike, *, rounds: ArrayLike) -> BetaPrior:
         ValueError: counts that are negative or exceed the rounds.
     """
     counts, seen = checked_counts(late, rounds)
-    in_time = seen - counts
-    mean = (counts.sum() + 0.5) / (seen.sum() + 1)
+    mean = float((counts.sum() + 0.5) / (seen.sum() + 1))
+    # Many workers have the same few counts.
+    pairs, workers = np.unique([counts, seen], axis=1, return_counts=True)
+    counts, in_time = pairs[0], pairs[1] - pairs[0]
 
     def negative_log_likelihood(log_weight: float) -> float:
         weight = np.exp(log_weight)
         a, b = weight * mean, weight * (1 - mean)
         terms = scipy.special.betaln(a + counts, b + in_time)
-        return -float((terms - scipy.special.betaln(a, b)).sum())
+        return -float(workers @ (terms - scipy.special.betaln(a, b)))
 
     bounds = (np.log(_LEAST_WEIGHT), np.log(_MOST_WEIGHT))
     found = scipy.optimize.minimize_scalar(
