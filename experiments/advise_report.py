@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from jgc.deadline import draw_deadlines
+from jgc.files import write_atomically
 from jgc.stragglers.estimation import FitTest
 from jgc.stragglers.pictures import draw_trace
-from jgc.training.files import write_atomically
 
 if TYPE_CHECKING:
     from experiments.advise import Findings
