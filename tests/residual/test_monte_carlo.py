@@ -13,20 +13,11 @@ import jgc
 from jgc import codes, decoders
 from jgc.residual import driver, enumerate_masks, exact, monte_carlo
 
-from ..decoders.helpers import P, case_plans
+from ..decoders.helpers import DECODERS, P, case_plans, decoder_cases
 
 PLANS = case_plans()
 KEY = jax.random.key(11)
-DECODERS = {
-    name: getattr(decoders, name)
-    for name in ("fixed", "representative", "least_squares", "graph")
-}
-CASES = [
-    (plan, decoder)
-    for plan in PLANS
-    for decoder in DECODERS
-    if decoder != "graph" or "graph" in plan
-]
+CASES = decoder_cases(PLANS)
 
 
 def deviation(sampled, reference):
@@ -38,9 +29,9 @@ def deviation(sampled, reference):
 def test_within_standard_errors_of_enumeration(plan, decoder):
     plan, decoder = PLANS[plan], DECODERS[decoder]
     options = {"similarity": 0.3, "decoder": decoder}
-    sampled = monte_carlo(KEY, plan, num_trials=10**6, **options)
+    sampled = monte_carlo(KEY, plan, num_trials=10**7, **options)
     reference = enumerate_masks(plan, **options)
-    assert sampled.trials == 10**6
+    assert sampled.trials == 10**7
     if sampled.standard_error > 1e-12 * reference.mean:
         assert deviation(sampled, reference) < 4
     else:  # the control variate explains all of it
