@@ -11,6 +11,7 @@ from experiments.config_checks import (
     require_straggler_settings,
 )
 from experiments.optimizers import OPTIMIZERS
+from experiments.paths import PATHS
 from experiments.plans import PLAN_FILE, SCHEMES
 
 
@@ -31,6 +32,7 @@ def default() -> ConfigDict:
     config.plan_file = ""
 
     # Training. The objective is the mean loss over the training images.
+    config.path = "simulated"  # where the workers are, see experiments/paths.py
     config.optimizer = "sgd"
     config.learning_rate = 0.01
     config.num_iterations = 200
@@ -84,4 +86,5 @@ def check(config: ConfigDict) -> None:
     for key in ("chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
     require(config, "learning_rate", lambda value: 0 < value < math.inf, "above 0")
+    require(config, "path", PATHS.__contains__, listed(PATHS))
     require(config, "optimizer", OPTIMIZERS.__contains__, listed(OPTIMIZERS))

@@ -1,0 +1,90 @@
+"""Where a run's iterations take place: what `config.path` names.
+
+For the same masks every path gives the same answer. A path decides on the masks: it may
+draw them, or find out which workers were late.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+import jgc
+from jgc.training import TrainState, init_state, make_step
+from jgc.training.simulated import Examples, Loss, Params
+
+
+class Iterations(NamedTuple):
+    """The iterations of one run.
+
+    Attributes:
+        init: `init(params, key) -> state`, before the first iteration.
+        step: `step(state, key) -> (state, row)`, one iteration with a key of its own.
+            The row is what is logged: "loss", the mean training loss before the step,
+            and "answered", how many workers did.
+    """
+
+    init: Callable[[Params, Array], TrainState]
+    step: Callable[[TrainState, Array], tuple[TrainState, dict[str, float]]]
+
+
+# path(plan, decoder, examples, partition): the run's iterations, while they are open.
+# Examples have a leading axis over the N examples and may be on the host.
+TrainingPath: TypeAlias = Callable[
+    [jgc.CodingPlan, jgc.decoders.Decoder, Examples, Int[Array, " N"]],
+    AbstractContextManager[Iterations],
+]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _coefficients(
+    decoder: jgc.decoders.Decoder, plan: jgc.CodingPlan, mask: Array
+) -> Float[Array, " n"]:
+    return decoder.coefficients(plan, mask)
+
+
+def simulated(
+    loss: Loss, optimizer: optax.GradientTransformation, config: Any
+) -> TrainingPath:
+    """Every worker on one device, at the cost of plain gradient descent.
+
+    The step compiles once for all runs.
+    """
+    coded_step = make_step(loss, optimizer, chunk_size=config.chunk_size or None)
+
+    @contextmanager
+    def open_run(
+        plan: jgc.CodingPlan,
+        decoder: jgc.decoders.Decoder,
+        examples: Examples,
+        partition: Int[Array, " N"],
+    ) -> Iterator[Iterations]:
+        stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
+        examples = jax.tree.map(jnp.asarray, examples)
+
+        def init(params: Params, key: Array) -> TrainState:
+            return init_state(params, optimizer, stragglers.init(key))
+
+        def step(state: TrainState, key: Array) -> tuple[TrainState, dict[str, float]]:
+            mask, straggler_state = stragglers.sample(state.straggler_state, key)
+            state, losses = coded_step(
+                state._replace(straggler_state=straggler_state),
+                examples,
+                partition,
+                _coefficients(decoder, plan, mask),
+            )
+            return state, {"loss": float(losses.mean()), "answered": int(mask.sum())}
+
+        yield Iterations(init, step)
+
+    return open_run
+
+
+PATHS: dict[str, Callable[[Loss, optax.GradientTransformation, Any], TrainingPath]] = {
+    "simulated": simulated,
+}
