@@ -1,0 +1,70 @@
+"""Recorded masks: workers in processes end where the simulation does."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from experiments.plans import SCHEMES
+from jgc.distributed import Driver, WorkerPool, wait_for
+from jgc.training import init_state, make_step
+from tests.training import problems
+
+pytestmark = pytest.mark.slow
+
+K, N, T = 4, 6, 4
+P = np.array([0.3, 0.1, 0.7, 0.5])
+PARTITION = np.arange(problems.NUM_EXAMPLES) % N
+OPTIMIZER = optax.adam(0.1)
+MASKS = np.random.default_rng(0).random((T, K)) > P
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with WorkerPool(K) as pool:
+        yield pool
+
+
+def simulated(loss, params, examples, partition, plan, decoder):
+    step = make_step(loss, OPTIMIZER)
+    state = init_state(params, OPTIMIZER)
+    losses = []
+    for mask in MASKS:
+        coefficients = decoder.coefficients(plan, mask)
+        state, each = step(state, examples, jnp.asarray(partition), coefficients)
+        losses.append(each.mean())
+    return state, losses
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_logistic_regression(pool, scheme, chunk_size):
+    if chunk_size is not None and scheme != "scheme_i":
+        pytest.skip("chunks do not depend on the code")
+    design, decoder, _ = SCHEMES[scheme]
+    plan = design(P, N, jax.random.key(0))
+    driver = Driver(
+        pool,
+        problems.loss,
+        OPTIMIZER,
+        plan,
+        params=problems.params(),
+        examples=problems.examples(),
+        partition=PARTITION,
+        policy=wait_for(K),
+        decoder=decoder,
+        chunk_size=chunk_size,
+    )
+    state = driver.init(problems.params())
+    for mask in MASKS:
+        state, round = driver.advance(state, asked=mask)
+        np.testing.assert_array_equal(round.mask, mask & (plan.batch_sizes > 0))
+    expected, losses = simulated(
+        problems.loss, problems.params(), problems.examples(), PARTITION, plan, decoder
+    )
+    chex.assert_trees_all_close(state.params, expected.params, rtol=2e-5, atol=1e-6)
+    chex.assert_trees_all_close(state.opt_state, expected.opt_state, rtol=2e-4)
+    if scheme == "dense":  # any worker has all the losses
+        assert round.loss == pytest.approx(losses[-1], rel=1e-5)
