@@ -29,8 +29,8 @@ def connect(address: str = "") -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if address:
         ray.init(address=address, **options)
-    else:
-        ray.init(include_dashboard=False, **options)
+    else:  # "local", or Ray would join whatever cluster it last heard of
+        ray.init(address="local", include_dashboard=False, **options)
 
 
 def worker_environment(threads: int = 1) -> dict[str, str]:
