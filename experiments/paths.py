@@ -11,11 +11,21 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
 import jgc
-from jgc.training import TrainState, init_state, make_step
+from jgc.training import (
+    TrainState,
+    balance,
+    device_coefficients,
+    init_state,
+    make_spmd_step,
+    make_step,
+    place_state,
+    spread,
+)
 from jgc.training.simulated import Examples, Loss, Params
 
 
@@ -39,13 +49,6 @@ TrainingPath: TypeAlias = Callable[
     [jgc.CodingPlan, jgc.decoders.Decoder, Examples, Int[Array, " N"]],
     AbstractContextManager[Iterations],
 ]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _coefficients(
-    decoder: jgc.decoders.Decoder, plan: jgc.CodingPlan, mask: Array
-) -> Float[Array, " n"]:
-    return decoder.coefficients(plan, mask)
 
 
 def simulated(
@@ -85,6 +88,65 @@ def simulated(
     return open_run
 
 
+def spmd(
+    loss: Loss, optimizer: optax.GradientTransformation, config: Any
+) -> TrainingPath:
+    """Workers spread over this machine's devices, each with its workers' examples.
+
+    The step compiles again for a plan that gives a device more micro-batches.
+    """
+    mesh = jax.sharding.Mesh(jax.devices(), ("workers",))
+    coded_step = make_spmd_step(loss, optimizer, mesh=mesh)
+
+    @contextmanager
+    def open_run(
+        plan: jgc.CodingPlan,
+        decoder: jgc.decoders.Decoder,
+        examples: Examples,
+        partition: Int[Array, " N"],
+    ) -> Iterator[Iterations]:
+        stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
+        device = balance(plan.batch_sizes, num_devices=mesh.size)
+        spread_examples = spread(
+            lambda rows: jax.tree.map(lambda leaf: np.asarray(leaf)[rows], examples),
+            partition,
+            plan,
+            device,
+            mesh=mesh,
+            micro_batch_size=config.chunk_size or None,
+        )
+
+        @jax.jit
+        def coefficients(mask: Array) -> Float[Array, "D n"]:
+            weights = decoder(plan, mask)
+            return device_coefficients(plan, device, weights, num_devices=mesh.size)
+
+        def init(params: Params, key: Array) -> TrainState:
+            state = init_state(params, optimizer, stragglers.init(key))
+            return place_state(state, mesh)
+
+        def step(state: TrainState, key: Array) -> tuple[TrainState, dict[str, float]]:
+            mask, straggler_state = stragglers.sample(state.straggler_state, key)
+            state, mean_loss = coded_step(
+                state._replace(straggler_state=straggler_state),
+                spread_examples,
+                coefficients(mask),
+            )
+            return state, {"loss": float(mean_loss), "answered": int(mask.sum())}
+
+        yield Iterations(init, step)
+
+    return open_run
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _coefficients(
+    decoder: jgc.decoders.Decoder, plan: jgc.CodingPlan, mask: Array
+) -> Float[Array, " n"]:
+    return decoder.coefficients(plan, mask)
+
+
 PATHS: dict[str, Callable[[Loss, optax.GradientTransformation, Any], TrainingPath]] = {
     "simulated": simulated,
+    "spmd": spmd,
 }
