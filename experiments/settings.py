@@ -40,6 +40,10 @@ def default() -> ConfigDict:
     config.evaluate_every = 50  # iterations between validation losses
     config.checkpoint_every = 50  # iterations between checkpoints
 
+    config.ray = ConfigDict()  # where config.path = ray
+    config.ray.address = ""  # of a cluster, host:port; empty: this machine
+    config.ray.deadline = 0.0  # seconds; 0: workers straggle by masks that are drawn
+
     config.data = ConfigDict()
     # A folder in COCO's own layout or a prepared TFDS directory; empty: the shapes.
     config.data.directory = ""
@@ -86,5 +90,6 @@ def check(config: ConfigDict) -> None:
     for key in ("chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
     require(config, "learning_rate", lambda value: 0 < value < math.inf, "above 0")
+    require(config, "ray.deadline", lambda value: 0 <= value < math.inf, "at least 0")
     require(config, "path", PATHS.__contains__, listed(PATHS))
     require(config, "optimizer", OPTIMIZERS.__contains__, listed(OPTIMIZERS))

@@ -77,6 +77,8 @@ class Faulty(Worker):
         return os.getpid()
 
     def plant(self, faults):
+        if faults == "now":
+            os.kill(os.getpid(), signal.SIGKILL)
         self.faults = faults
 
     def work(self, round, iteration, params, coefficients):
@@ -212,6 +214,35 @@ def test_what_is_checked_of_an_answer():
         sound._replace(partition_losses=np.zeros(1, np.float32)),
     ):
         assert why_rejected(wrong, expected, 2) is not None
+
+
+def test_random_kills_lose_no_iteration(pool):
+    """200 iterations end where those of workers that only straggle end."""
+    rng = np.random.default_rng(3)
+    p = PLAN.straggler_probabilities
+    delays = np.where(rng.random((200, K)) < p, 60.0, 0.0)
+    driver = driver_of(pool, policy=fixed_deadline(0.08), delays=delays)
+    state, masks, lost = driver.init(problems.params()), [], 0
+    kills = set(rng.choice(np.arange(10, 180), 6, replace=False))
+    for iteration in range(200):
+        if iteration in kills:
+            slot = pool._slots[rng.integers(K)]
+            if slot.is_ready:
+                slot.actor.plant.options(concurrency_group="control").remote("now")
+        state, round = driver.advance(state)
+        masks.append(round.mask)
+        lost += round.lost
+    assert lost >= 2
+    assert_is_simulated(state, masks)
+
+    def loss(params):
+        return float(problems.loss(params, problems.examples()).mean())
+
+    fault_free = [loss(simulated(rng.random((200, K)) > p)) for _ in range(20)]
+    spread = max(fault_free) - min(fault_free)
+    final = loss(state.params)
+    print(f"kills: {lost}, loss {final:.4f}, fault-free {np.sort(fault_free)}")
+    assert min(fault_free) - spread <= final <= max(fault_free) + spread
 
 
 DRIVER_PROCESS = """
