@@ -104,7 +104,7 @@ def plant(pool, worker, faults):
 
 
 @pytest.fixture(scope="module")
-def pool():
+def pool(ray_cluster):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool_module, "Worker", Faulty)
         with WorkerPool(K, hung_after=2.0) as pool:

@@ -25,7 +25,7 @@ MASKS = np.random.default_rng(0).random((T, K)) > P
 
 
 @pytest.fixture(scope="module")
-def pool():
+def pool(ray_cluster):
     with WorkerPool(K) as pool:
         yield pool
 
