@@ -43,8 +43,7 @@ class DetectionTask(NamedTuple):
     category_ids: tuple[int, ...]
 
     def task(self, *, num_partitions: int) -> Task:
-        """What the runs of an experiment share, the training data on the device."""
-        train = jax.tree.map(jnp.asarray, self.train.examples)
+        """What the runs of an experiment share, the training data on the host."""
         loss = jax.jit(self.detector.loss)
         detect = jax.jit(self.detector.detect)
 
@@ -72,9 +71,11 @@ class DetectionTask(NamedTuple):
 
         return Task(
             init=jax.jit(self.detector.init),
-            examples=train,
+            examples=self.train.examples,
             partition=jnp.asarray(
-                assign_partitions(train.image.shape[0], num_partitions=num_partitions)
+                assign_partitions(
+                    len(self.train.image_ids), num_partitions=num_partitions
+                )
             ),
             validation_loss=validation_loss,
             score=score,

@@ -1,6 +1,5 @@
 """One training run: a scheme against a deadline from one seed, safe to kill."""
 
-import functools
 import json
 import logging
 import math
@@ -12,9 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 import jgc
+from experiments.paths import TrainingPath
 from experiments.plans import (
     MOST_WORKERS_TO_ENUMERATE,
     PLAN_FILE,
@@ -24,7 +24,7 @@ from experiments.plans import (
 )
 from experiments.progress import Progress
 from jgc.files import read_json_lines, write_atomically
-from jgc.training import TrainState, init_state
+from jgc.training import init_state
 from jgc.training.checkpoint import Checkpoints
 from jgc.training.metrics import MetricsWriter
 from jgc.training.simulated import Examples, Params
@@ -40,7 +40,7 @@ class Task(NamedTuple):
 
     Attributes:
         init: `init(key) -> params`.
-        examples: the training data, a leading axis over the N examples.
+        examples: the training data on the host, a leading axis over the N examples.
         partition: the partition of each example.
         validation_loss: `validation_loss(params)`, a scalar.
         score: `score(params)`, the named scores of a trained model, and perhaps a text
@@ -131,18 +131,10 @@ def design(run: Run, config: Any) -> jgc.CodingPlan:
     return scheme.design(p, config.num_partitions, keys.code)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _coefficients(
-    decoder: jgc.decoders.Decoder, plan: jgc.CodingPlan, mask: Array
-) -> Float[Array, " n"]:
-    return decoder.coefficients(plan, mask)
-
-
 def train(
     run: Run,
     task: Task,
-    step: Callable[..., tuple[TrainState, Array]],
-    optimizer: optax.GradientTransformation,
+    path: TrainingPath,
     config: Any,
     directory: Path,
     progress: Progress,
@@ -152,37 +144,29 @@ def train(
     Args:
         run: what to run.
         task: what to train.
-        step: of `jgc.training.make_step`, shared by all runs so that it compiles once.
-        optimizer: the one in `step`.
+        path: one of `experiments.paths`, shared by all runs so that it compiles once.
         config: of the experiment.
         directory: the run's own.
         progress: told of every iteration.
     """
     plan, decoder = design(run, config), find_scheme(run.scheme).decoder
-    stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
     keys = keys_of(run.seed)
     straggler_key, mask_key = jax.random.split(keys.masks)
 
-    with Checkpoints(directory / "checkpoints") as checkpoints:
-        state = init_state(
-            task.init(keys.params), optimizer, stragglers.init(straggler_key)
-        )
+    with (
+        path(plan, decoder, task.examples, task.partition) as iterations,
+        Checkpoints(directory / "checkpoints") as checkpoints,
+    ):
+        state = iterations.init(task.init(keys.params), straggler_key)
         state = checkpoints.restore_newest(like=state) or state
         start = int(state.iteration)
         progress.start_run(run.name, start)
         with MetricsWriter(directory, resume_from=start) as metrics:
             for iteration in range(start + 1, config.num_iterations + 1):
                 is_last = iteration == config.num_iterations
-                mask, straggler_state = stragglers.sample(
-                    state.straggler_state, jax.random.fold_in(mask_key, iteration)
+                state, row = iterations.step(
+                    state, jax.random.fold_in(mask_key, iteration)
                 )
-                state, losses = step(
-                    state._replace(straggler_state=straggler_state),
-                    task.examples,
-                    task.partition,
-                    _coefficients(decoder, plan, mask),
-                )
-                row = {"loss": float(losses.mean()), "answered": int(mask.sum())}
                 _check_finite(run, iteration, row["loss"])
                 if is_last or iteration % config.evaluate_every == 0:
                     row["validation_loss"] = float(task.validation_loss(state.params))

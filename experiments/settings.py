@@ -11,6 +11,7 @@ from experiments.config_checks import (
     require_straggler_settings,
 )
 from experiments.optimizers import OPTIMIZERS
+from experiments.paths import PATHS
 from experiments.plans import PLAN_FILE, SCHEMES
 
 
@@ -31,12 +32,17 @@ def default() -> ConfigDict:
     config.plan_file = ""
 
     # Training. The objective is the mean loss over the training images.
+    config.path = "simulated"  # where the workers are, see experiments/paths.py
     config.optimizer = "sgd"
     config.learning_rate = 0.01
     config.num_iterations = 200
     config.chunk_size = 0  # images in one pass; 0: all. Less memory, same gradient
     config.evaluate_every = 50  # iterations between validation losses
     config.checkpoint_every = 50  # iterations between checkpoints
+
+    config.ray = ConfigDict()  # where config.path = ray
+    config.ray.address = ""  # of a cluster, host:port; empty: this machine
+    config.ray.deadline = 0.0  # seconds; 0: workers straggle by masks that are drawn
 
     config.data = ConfigDict()
     # A folder in COCO's own layout or a prepared TFDS directory; empty: the shapes.
@@ -84,4 +90,6 @@ def check(config: ConfigDict) -> None:
     for key in ("chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
     require(config, "learning_rate", lambda value: 0 < value < math.inf, "above 0")
+    require(config, "ray.deadline", lambda value: 0 <= value < math.inf, "at least 0")
+    require(config, "path", PATHS.__contains__, listed(PATHS))
     require(config, "optimizer", OPTIMIZERS.__contains__, listed(OPTIMIZERS))

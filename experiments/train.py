@@ -19,10 +19,10 @@ from experiments import launch, report, settings
 from experiments.detection import DetectionTask, load_detection_task
 from experiments.detection_picture import draw_comparison
 from experiments.optimizers import OPTIMIZERS
+from experiments.paths import PATHS
 from experiments.progress import Progress
 from experiments.runs import RESULT, Run, Task, design, list_runs, run_directory, train
 from experiments.workdir import check_same_experiment, claim
-from jgc.training import make_step
 
 _LOG = logging.getLogger("experiments.train")  # __name__ is __main__ here
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
@@ -39,21 +39,19 @@ def main() -> None:
         raise launch.InputError(error) from error
 
     optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
-    step = make_step(
-        detection.detector.loss, optimizer, chunk_size=config.chunk_size or None
-    )
+    path = PATHS[config.path](detection.detector.loss, optimizer, config)
     folders = {run: run_directory(workdir, run) for run in runs}
     left = [run for run in runs if not (folders[run] / RESULT).exists()]
     _LOG.info("%d runs, %d finished before", len(runs), len(runs) - len(left))
     with Progress(len(left), config.num_iterations) as progress:
         for run in left:
-            train(run, task, step, optimizer, config, folders[run], progress)
+            train(run, task, path, config, folders[run], progress)
 
     report.write_report(runs, workdir)
     draw_comparison(runs, detection, task, optimizer, workdir)
     print(f"\nResults are in {workdir.absolute()}:")
-    for path in sorted(workdir.iterdir()):
-        print(f"  {path.name}")
+    for entry in sorted(workdir.iterdir()):
+        print(f"  {entry.name}")
 
 
 def prepare(config: Any, workdir: Path) -> tuple[list[Run], DetectionTask, Task]:

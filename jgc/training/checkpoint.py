@@ -48,11 +48,11 @@ class Checkpoints:
         )
 
     def restore_newest(self, like: State) -> State | None:
-        """The newest state, with the structure and shapes of `like`; None if none."""
+        """The newest state, in `like`'s shapes and on its devices; None if none."""
         newest = self._manager.latest_step()
         if newest is None:
             return None
-        abstract = jax.eval_shape(lambda: like)
+        abstract = jax.tree.map(self._orbax.utils.to_shape_dtype_struct, like)
         return self._manager.restore(
             newest, args=self._orbax.args.StandardRestore(abstract)
         )

@@ -108,6 +108,37 @@ def coded_gradient(
     return gradient, losses.reshape(-1)[:num_examples]
 
 
+def apply_gradient(
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    gradient: Params,
+    *,
+    has_tracks: bool,
+) -> TrainState:
+    """The state after an iteration with this gradient.
+
+    Args:
+        optimizer: any optax transformation.
+        state: before the iteration.
+        gradient: decoded; with a leading axis over two tracks if `has_tracks`, of which
+            the optimizer gets the second as `second_moment_updates`.
+        has_tracks: whether it has that axis.
+    """
+    optimizer = optax.with_extra_args_support(optimizer)
+    extra = {}
+    if has_tracks:
+        extra["second_moment_updates"] = jax.tree.map(lambda g: g[1], gradient)
+        gradient = jax.tree.map(lambda g: g[0], gradient)
+    updates, opt_state = optimizer.update(
+        gradient, state.opt_state, state.params, **extra
+    )
+    return state._replace(
+        params=optax.apply_updates(state.params, updates),
+        opt_state=opt_state,
+        iteration=state.iteration + 1,
+    )
+
+
 def make_step(
     loss: Loss,
     optimizer: optax.GradientTransformation,
@@ -130,7 +161,6 @@ def make_step(
         The objective is the mean loss: L(D_j) is the sum of partition j's losses over
         N. The returned losses (N,) are those at the parameters before the step.
     """
-    optimizer = optax.with_extra_args_support(optimizer)
 
     @jax.jit
     def step(
@@ -143,18 +173,7 @@ def make_step(
         gradient, losses = coded_gradient(
             loss, state.params, examples, weights, chunk_size=chunk_size
         )
-        extra = {}
-        if coefficients.ndim == 2:
-            extra["second_moment_updates"] = jax.tree.map(lambda g: g[1], gradient)
-            gradient = jax.tree.map(lambda g: g[0], gradient)
-        updates, opt_state = optimizer.update(
-            gradient, state.opt_state, state.params, **extra
-        )
-        state = state._replace(
-            params=optax.apply_updates(state.params, updates),
-            opt_state=opt_state,
-            iteration=state.iteration + 1,
-        )
-        return state, losses
+        has_tracks = coefficients.ndim == 2
+        return apply_gradient(optimizer, state, gradient, has_tracks=has_tracks), losses
 
     return step

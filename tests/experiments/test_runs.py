@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jgc
-from experiments import settings
+from experiments import paths, settings
 from experiments.plans import SCHEMES
 from experiments.progress import Progress
 from experiments.runs import (
@@ -24,7 +24,6 @@ from experiments.runs import (
 )
 from jgc.files import read_json_lines
 from jgc.plan_file import save_plan
-from jgc.training import make_step
 from tests.training import problems
 
 OPTIMIZER = optax.adam(0.05)
@@ -73,13 +72,13 @@ def task():
     )
 
 
-STEP = make_step(problems.loss, OPTIMIZER)
+PATH = paths.simulated(problems.loss, OPTIMIZER, settings.default())
 RUN = Run("interval", 1.5, 0)
 
 
 def run_to_end(task, config, directory):
     with Progress(1, config.num_iterations) as progress:
-        train(RUN, task, STEP, OPTIMIZER, config, directory, progress)
+        train(RUN, task, PATH, config, directory, progress)
 
 
 @pytest.mark.parametrize("iterations", [0, 1, 3, 4, 10, 19])
@@ -87,7 +86,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, config, task, iteration
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run_to_end(task, config, whole)
     with pytest.raises(Killed), KillsAfter(iterations) as progress:
-        train(RUN, task, STEP, OPTIMIZER, config, broken, progress)
+        train(RUN, task, PATH, config, broken, progress)
     assert not (broken / RESULT).exists()
     run_to_end(task, config, broken)
 
@@ -119,7 +118,7 @@ def test_schemes_of_a_seed_face_the_same_stragglers(tmp_path, config, task):
         directory = tmp_path / scheme
         with Progress(1, 20) as progress:
             run = Run(scheme, 1.5, 3)
-            train(run, task, STEP, OPTIMIZER, config, directory, progress)
+            train(run, task, PATH, config, directory, progress)
         rows = read_json_lines(directory / "metrics.jsonl")
         answered.append([row["answered"] for row in rows])
     assert answered[0] == answered[1] == answered[2]
@@ -127,12 +126,14 @@ def test_schemes_of_a_seed_face_the_same_stragglers(tmp_path, config, task):
 
 
 def test_a_diverging_run_stops_with_advice(tmp_path, config, task):
-    step = make_step(lambda params, x: problems.loss(params, x) * jnp.nan, OPTIMIZER)
+    path = paths.simulated(
+        lambda params, x: problems.loss(params, x) * jnp.nan, OPTIMIZER, config
+    )
     with (
         pytest.raises(FloatingPointError, match=r"iteration 1; lower config\.learning"),
         Progress(1, 20) as progress,
     ):
-        train(RUN, task, step, OPTIMIZER, config, tmp_path, progress)
+        train(RUN, task, path, config, tmp_path, progress)
 
 
 def test_list_runs_pairs_schemes_with_deadlines_but_gd(config):
@@ -181,7 +182,7 @@ def test_a_plan_file_is_trained_with_and_its_p_holds_for_all(config, saved):
 def test_training_with_a_plan_file(tmp_path, config, saved, task):
     run = Run("plan_file", None, 0)
     with Progress(1, config.num_iterations) as progress:
-        train(run, task, STEP, OPTIMIZER, config, tmp_path / "run", progress)
+        train(run, task, PATH, config, tmp_path / "run", progress)
     result = json.loads((tmp_path / "run" / RESULT).read_text())
     assert result["code"] == saved.name
     assert result["load"] == saved.load
@@ -205,7 +206,7 @@ def test_reported_errors_are_those_of_the_decoder_in_use(
 ):
     run = Run(scheme, 1.5, 0)
     with Progress(1, config.num_iterations) as progress:
-        train(run, task, STEP, OPTIMIZER, config, tmp_path, progress)
+        train(run, task, PATH, config, tmp_path, progress)
     result = json.loads((tmp_path / RESULT).read_text())
     expected = jgc.residual.enumerate_masks(
         design(run, config), decoder=SCHEMES[scheme].decoder, similarity=0.0
