@@ -1,6 +1,7 @@
 """The detection task of a config: data, detector, validation loss and COCO's scores."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from experiments.detection_picture import draw_comparison
 from experiments.runs import Task
 from jgc.detection import CocoScores, Detector, Examples, evaluate, ssdlite
 from jgc.detection.data import (
@@ -69,7 +71,17 @@ class DetectionTask(NamedTuple):
             train_ap = scores(params, self.train, limit).ap
             return {**validation._asdict(), "train_ap": train_ap}
 
+        def draw(trained: Sequence[tuple[str, Params]], workdir: Path) -> None:
+            draw_comparison(
+                trained,
+                self.detector,
+                self.validation.examples,
+                self.class_names,
+                workdir / "detections.png",
+            )
+
         return Task(
+            loss=self.detector.loss,
             init=jax.jit(self.detector.init),
             examples=self.train.examples,
             partition=jnp.asarray(
@@ -79,6 +91,7 @@ class DetectionTask(NamedTuple):
             ),
             validation_loss=validation_loss,
             score=score,
+            draw=draw,
         )
 
 

@@ -7,14 +7,16 @@ draw them, or find out which workers were late.
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
 import jgc
+from jgc import optim
 from jgc.training import TrainState, init_state, make_step
 from jgc.training.simulated import Examples, Loss, Params
 
@@ -33,19 +35,41 @@ class Iterations(NamedTuple):
     step: Callable[[TrainState, Array], tuple[TrainState, dict[str, float]]]
 
 
-# path(plan, decoder, examples, partition): the run's iterations, while they are open.
-# Examples have a leading axis over the N examples and may be on the host.
-TrainingPath: TypeAlias = Callable[
-    [jgc.CodingPlan, jgc.decoders.Decoder, Examples, Int[Array, " N"]],
-    AbstractContextManager[Iterations],
-]
+class TrainingPath(Protocol):
+    """Opens the iterations of runs."""
+
+    def __call__(
+        self,
+        plan: jgc.CodingPlan,
+        decoder: jgc.decoders.Decoder,
+        examples: Examples,
+        partition: Int[Array, " N"],
+        *,
+        second_moment_weights: Float[np.ndarray, " k"] | None = None,
+    ) -> AbstractContextManager[Iterations]:
+        """The run's iterations, while they are open.
+
+        Args:
+            plan: the code.
+            decoder: how its messages are decoded.
+            examples: a leading axis over the N examples; may be on the host.
+            partition: the partition of each example.
+            second_moment_weights: v of (42), for optimizers of two tracks.
+        """
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _coefficients(
-    decoder: jgc.decoders.Decoder, plan: jgc.CodingPlan, mask: Array
-) -> Float[Array, " n"]:
-    return decoder.coefficients(plan, mask)
+    decoder: jgc.decoders.Decoder,
+    plan: jgc.CodingPlan,
+    second_moment_weights: Array | None,
+    mask: Array,
+) -> Float[Array, "*tracks n"]:
+    if second_moment_weights is None:
+        return decoder.coefficients(plan, mask)
+    return optim.two_track_coefficients(
+        plan, second_moment_weights, mask, decoder=decoder
+    )
 
 
 def simulated(
@@ -63,6 +87,8 @@ def simulated(
         decoder: jgc.decoders.Decoder,
         examples: Examples,
         partition: Int[Array, " N"],
+        *,
+        second_moment_weights: Float[np.ndarray, " k"] | None = None,
     ) -> Iterator[Iterations]:
         stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
         examples = jax.tree.map(jnp.asarray, examples)
@@ -76,7 +102,7 @@ def simulated(
                 state._replace(straggler_state=straggler_state),
                 examples,
                 partition,
-                _coefficients(decoder, plan, mask),
+                _coefficients(decoder, plan, second_moment_weights, mask),
             )
             return state, {"loss": float(losses.mean()), "answered": int(mask.sum())}
 
