@@ -2,6 +2,8 @@ r"""Figure 7 on logistic regression: Adam beside two-track Adam for several Λ.
 
     python -m experiments.train --config=configs/two_track_logistic.py \
     --workdir=runs/two_track_logistic
+
+Takes minutes.
 """
 
 from ml_collections import ConfigDict

@@ -61,6 +61,7 @@ def config():
 def task():
     examples = problems.examples()
     return Task(
+        loss=problems.loss,
         init=lambda key: {
             "weight": jax.random.normal(key, (problems.DIMENSION,)),
             "bias": jnp.zeros(()),
