@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
 import jgc
+from experiments.feeds import ExampleStream, open_feed
 from jgc import optim
 from jgc.training import TrainState, init_state, make_step
 from jgc.training.simulated import Examples, Loss, Params
@@ -42,9 +42,10 @@ class TrainingPath(Protocol):
         self,
         plan: jgc.CodingPlan,
         decoder: jgc.decoders.Decoder,
-        examples: Examples,
+        examples: Examples | ExampleStream,
         partition: Int[Array, " N"],
         *,
+        batch_key: Array,
         second_moment_weights: Float[np.ndarray, " k"] | None = None,
     ) -> AbstractContextManager[Iterations]:
         """The run's iterations, while they are open.
@@ -52,8 +53,10 @@ class TrainingPath(Protocol):
         Args:
             plan: the code.
             decoder: how its messages are decoded.
-            examples: a leading axis over the N examples; may be on the host.
+            examples: a leading axis over the N examples; may be on the host, or a
+                stream.
             partition: the partition of each example.
+            batch_key: of the mini-batches.
             second_moment_weights: v of (42), for optimizers of two tracks.
         """
 
@@ -85,13 +88,13 @@ def simulated(
     def open_run(
         plan: jgc.CodingPlan,
         decoder: jgc.decoders.Decoder,
-        examples: Examples,
+        examples: Examples | ExampleStream,
         partition: Int[Array, " N"],
         *,
+        batch_key: Array,
         second_moment_weights: Float[np.ndarray, " k"] | None = None,
     ) -> Iterator[Iterations]:
         stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
-        examples = jax.tree.map(jnp.asarray, examples)
 
         def init(params: Params, key: Array) -> TrainState:
             return init_state(params, optimizer, stragglers.init(key))
@@ -100,13 +103,21 @@ def simulated(
             mask, straggler_state = stragglers.sample(state.straggler_state, key)
             state, losses = coded_step(
                 state._replace(straggler_state=straggler_state),
-                examples,
-                partition,
-                _coefficients(decoder, plan, second_moment_weights, mask),
+                feed.examples(int(state.iteration) + 1),
+                feed.partition,
+                feed.scale * _coefficients(decoder, plan, second_moment_weights, mask),
             )
-            return state, {"loss": float(losses.mean()), "answered": int(mask.sum())}
+            row = {"loss": feed.mean_loss(losses), "answered": int(mask.sum())}
+            return state, row
 
-        yield Iterations(init, step)
+        with open_feed(
+            examples,
+            partition,
+            num_partitions=plan.num_partitions,
+            batch_size=config.batch_size,
+            key=batch_key,
+        ) as feed:
+            yield Iterations(init, step)
 
     return open_run
 

@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Int
 
 import jgc
+from experiments.feeds import ExampleStream
 from experiments.optimizers import DEFAULT, OPTIMIZERS
 from experiments.paths import TrainingPath
 from experiments.plans import (
@@ -43,7 +44,8 @@ class Task(NamedTuple):
     Attributes:
         loss: `loss(params, examples)`, the losses of the examples, each its own.
         init: `init(key) -> params`.
-        examples: the training data on the host, a leading axis over the N examples.
+        examples: the training data on the host, a leading axis over the N examples, or
+            a stream of it.
         partition: the partition of each example.
         validation_loss: `validation_loss(params)`, a scalar.
         score: `score(params)`, the named scores of a trained model, and perhaps a text
@@ -54,7 +56,7 @@ class Task(NamedTuple):
 
     loss: Loss
     init: Callable[[Array], Params]
-    examples: Examples
+    examples: Examples | ExampleStream
     partition: Int[Array, " N"]
     validation_loss: Callable[[Params], Array]
     score: Callable[[Params], dict[str, Any]]
@@ -136,17 +138,18 @@ def run_directory(workdir: Path, run: Run) -> Path:
 
 
 class RunKeys(NamedTuple):
-    """Independent keys of a seed; schemes share them, so they meet the same masks."""
+    """Independent keys of a seed; schemes share them, masks and batches with them."""
 
     params: Array
     psi: Array
     code: Array
     masks: Array
+    batches: Array
 
 
 def keys_of(seed: int) -> RunKeys:
     """The keys that everything random in a run of this seed comes from."""
-    return RunKeys(*jax.random.split(jax.random.key(seed), 4))
+    return RunKeys(*jax.random.split(jax.random.key(seed), 5))
 
 
 def design(run: Run, config: Any) -> jgc.CodingPlan:
@@ -194,7 +197,12 @@ def train(
 
     with (
         path(
-            plan, scheme.decoder, task.examples, task.partition, **second_track
+            plan,
+            scheme.decoder,
+            task.examples,
+            task.partition,
+            batch_key=keys.batches,
+            **second_track,
         ) as iterations,
         Checkpoints(directory / "checkpoints") as checkpoints,
     ):

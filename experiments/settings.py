@@ -44,6 +44,8 @@ def default() -> ConfigDict:
     # Λ of (42), one run each, for optimizers of two tracks.
     config.noise_ratios = (1.0,)
     config.num_iterations = 200
+    # Examples of each partition in an iteration, drawn anew (C.4.1); 0: all.
+    config.batch_size = 0
     config.chunk_size = 0  # examples in one pass; 0: all. Less memory, same gradient
     config.evaluate_every = 50  # iterations between validation losses
     config.checkpoint_every = 50  # iterations between checkpoints
@@ -62,6 +64,8 @@ def default() -> ConfigDict:
     config.data.cache_directory = ""
     config.data.num_train = 0  # images, the first by id; 0: all
     config.data.num_validation = 0
+    # False: training images are read batch by batch, for data larger than memory.
+    config.data.in_memory = True
     config.data.validate_on_train = False  # score the images that were trained on
     config.data.max_objects = 100  # slots an image; the largest objects are kept
     config.data.shapes = ConfigDict()
@@ -101,7 +105,7 @@ def check(config: ConfigDict) -> None:
         "logistic.num_validation",
         "logistic.dimension",
     )
-    for key in ("chunk_size", "data.num_train", "data.num_validation"):
+    for key in ("batch_size", "chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"
@@ -128,6 +132,18 @@ def check(config: ConfigDict) -> None:
             or any(OPTIMIZERS[name].single_track is None for name in names)
         ),
         f"one of a single track too, where all schemes are {listed(waiting)}",
+    )
+    require(
+        config,
+        "data.in_memory",
+        lambda value: value or config.batch_size > 0,
+        "True, or a batch_size above 0",
+    )
+    require(
+        config,
+        "data.validate_on_train",
+        lambda value: not value or config.data.in_memory,
+        "False, where data.in_memory is",
     )
     require(config, "task", TASKS.__contains__, listed(TASKS))
     require(

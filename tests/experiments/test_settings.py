@@ -13,6 +13,8 @@ def test_defaults_are_accepted():
         ("num_workers", 0, "at least 1"),
         ("num_seeds", -1, "at least 1"),
         ("chunk_size", -2, "0 is all"),
+        ("batch_size", -1, "0 is all"),
+        ("data.in_memory", False, "a batch_size above 0"),
         ("learning_rates.adam", 0.0, "above 0"),
         ("learning_rates.sgd", float("nan"), "above 0"),
         ("psi_max", 0.01, "at least psi_min"),
