@@ -303,7 +303,7 @@ def test_mini_batches_resume_exactly_from_memory_and_from_a_stream(
 def test_logistic_regression_to_its_report(tmp_path, config):
     config.task, config.schemes, config.deadlines = "logistic", ("gd", "sgc"), (1.5,)
     config.optimizers, config.noise_ratios = ("adam", "two_track_adam"), (0.5, 2.0)
-    config.num_seeds, config.num_iterations = 2, 60
+    config.num_seeds, config.num_iterations = 2, 30
     config.logistic.num_train, config.logistic.num_validation = 100, 50
     settings.check(config)
     task = TASKS[config.task](config, tmp_path)
