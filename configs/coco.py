@@ -23,5 +23,5 @@ def get_config() -> ConfigDict:
     config.evaluate_every = 10
     config.checkpoint_every = 10
     config.num_seeds = 1
-    config.learning_rate = 0.05
+    config.learning_rates.sgd = 0.05
     return config

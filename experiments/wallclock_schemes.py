@@ -53,13 +53,13 @@ def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
             estimator=forgetting(k, memory=config.memory), every=config.redesign_every
         )
         return Entry(plan, jgc.decoders.fixed, policy, adaptation)
-    design, decoder, _ = SCHEMES[name]
+    scheme = SCHEMES[name]
     key = jax.random.key(seed)
     even = np.full(k, n / k)
-    plan = design(machines.late(even, n, deadline), n, key)
+    plan = scheme.design(machines.late(even, n, deadline), n, key)
     # Who holds more is late more often: the coefficients are made for that.
     p = machines.late(plan.batch_sizes, n, deadline)
-    again = design(p, n, key)
+    again = scheme.design(p, n, key)
     if (again.batch_sizes != plan.batch_sizes).any():
         again = redesign(plan, p, tolerance=0.0)
-    return Entry(again, decoder, policy)
+    return Entry(again, scheme.decoder, policy)

@@ -85,6 +85,7 @@ class Driver:
         partition: ArrayLike,
         policy: Policy,
         decoder: Decoder = fixed,
+        second_moment_weights: Float[np.ndarray, " k"] | None = None,
         adaptation: Adaptation | None = None,
         chunk_size: int | None = None,
         delays: Float[np.ndarray, "T k"] | None = None,
@@ -102,12 +103,15 @@ class Driver:
             partition: which partition each example is in (N,).
             policy: how long to wait, of `jgc.distributed.policies`.
             decoder: how messages are decoded.
+            second_moment_weights: v of (42), for an optimizer of two tracks. It gets
+                the messages decoded by them as `second_moment_updates`.
             adaptation: follow p and re-design; only for the fixed decoder.
             chunk_size: examples in one pass of a worker, see `Work`.
             delays: injected for experiments, see `WorkerPool.assign`.
 
         Raises:
-            ValueError: sizes that do not fit, or an adaptation of another decoder.
+            ValueError: sizes that do not fit, or an adaptation of another decoder or
+                with two tracks, whose weights it does not re-design.
             RuntimeError: a worker cannot be set up; says why.
         """
         if adaptation is not None and decoder is not fixed:
@@ -115,6 +119,11 @@ class Driver:
                 "adaptation re-designs the weights of the fixed decoder; the decoder "
                 "given chooses its own for each mask"
             )
+        if adaptation is not None and second_moment_weights is not None:
+            raise ValueError(
+                "adaptation does not re-design second_moment_weights; leave one out"
+            )
+        self._second = second_moment_weights
         self._pool, self._plan, self._policy = pool, plan, policy
         self._decoder, self._adaptation = decoder, adaptation
         self._optimizer = optimizer
@@ -182,6 +191,7 @@ class Driver:
             state.params,
             state.opt_state,
             _weights(self._decoder, plan, mask),
+            None if self._second is None else np.where(mask, self._second, 0),
             self._messages(collected.answers),
         )
         jax.block_until_ready(params)
@@ -305,16 +315,23 @@ def decode_vectors(
 def _update_function(
     optimizer: optax.GradientTransformation,
 ) -> Callable[..., tuple[Params, optax.OptState]]:
+    optimizer = optax.with_extra_args_support(optimizer)
+
     @jax.jit
     def update(
         params: Params,
         opt_state: optax.OptState,
         weights: Float[Array, " k"],
+        second_weights: Float[Array, " k"] | None,
         messages: tuple[Float[Array, " size"], ...],
     ) -> tuple[Params, optax.OptState]:
         _, unravel = ravel_pytree(params)
         gradient = unravel(decode_vectors(weights, messages))
-        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        extra = {}
+        if second_weights is not None:
+            second = unravel(decode_vectors(second_weights, messages))
+            extra["second_moment_updates"] = second
+        updates, opt_state = optimizer.update(gradient, opt_state, params, **extra)
         return optax.apply_updates(params, updates), opt_state
 
     return update

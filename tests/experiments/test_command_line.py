@@ -91,6 +91,6 @@ def test_kill_9_and_resume_ends_in_the_same_bits(tmp_path):
 
     config = json.loads((killed / "config.json").read_text())
     assert config["num_iterations"] == 12
-    other = run(killed, *TINY, "--config.learning_rate=0.5")
+    other = run(killed, *TINY, "--config.learning_rates.sgd=0.5")
     assert other.returncode == 1
-    assert "other settings of config.learning_rate" in other.stderr
+    assert "other settings of config.learning_rates.sgd" in other.stderr
