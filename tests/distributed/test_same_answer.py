@@ -37,7 +37,7 @@ def simulated(loss, params, examples, partition, plan, decoder, optimizer=OPTIMI
     for mask in MASKS:
         coefficients = decoder.coefficients(plan, mask)
         state, each = step(state, examples, jnp.asarray(partition), coefficients)
-        losses.append(each.mean())
+        losses.append(float(each.mean()))
     return state, losses
 
 
