@@ -7,7 +7,8 @@ Workers whose gradient costs next to nothing send messages of the size of a mode
 iteration is then the driver's and Ray's own time. It must put the parameters in the
 object store once, bring k messages there, and read each once. Beside it, in turns in
 the same process: `ray.put` and `ray.get` of the same bytes by the driver alone (1 + k
-vectors), and a plain copy of them in memory.
+vectors), a plain copy of them in memory, and one worker's own work without Ray, of
+which an iteration contains k over the cores.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import ray
 import jgc
 from benchmarks.machine import describe_machine
 from jgc.distributed import Driver, WorkerPool, wait_for
+from jgc.distributed.worker import Work, Worker
 
 
 def loss(params: jax.Array, examples: jax.Array) -> jax.Array:
@@ -60,8 +62,17 @@ def main() -> None:
         for _ in range(k + 1):
             vector.copy()
 
+    alone = Worker()
+    shape = jax.ShapeDtypeStruct(params.shape, params.dtype)
+    ones = np.ones(1, np.float32)
+    alone.setup(Work(loss=loss, params=shape, num_examples=k), None, ones)
+
+    def work() -> None:
+        alone.work(1, 1, vector, ones)
+
     waits: list[float] = []
-    times: dict[str, list[float]] = {"iteration": [], "store": [], "copy": []}
+    names = ("iteration", "store", "copy", "worker")
+    times: dict[str, list[float]] = {name: [] for name in names}
     start = time.perf_counter()
     with WorkerPool(k) as pool:
         driver = Driver(
@@ -81,6 +92,7 @@ def main() -> None:
             state, round = driver.advance(state)
             row = {"iteration": time.perf_counter() - began}
             row |= {"store": seconds(store), "copy": seconds(copy)}
+            row["worker"] = seconds(work)
             if repeat >= 2:
                 waits.append(round.waited)
                 for name, value in row.items():
@@ -96,6 +108,7 @@ def main() -> None:
     print(f"  iteration: {1e3 * median['iteration']:.0f} ms, of which")
     print(f"    until all messages are there and checked: {1e3 * waited:.0f} ms")
     print(f"    decode and update: {1e3 * (median['iteration'] - waited):.0f} ms")
+    print(f"  one worker's own work: {1e3 * median['worker']:.1f} ms")
     print(f"  put and get of the same bytes: {1e3 * median['store']:.0f} ms")
     print(f"  copy of the same bytes: {1e3 * median['copy']:.0f} ms")
     print(f"  iteration / put and get: {median['iteration'] / median['store']:.2f}")

@@ -31,13 +31,16 @@ def get_config() -> ConfigDict:
 
     # The machines: worker i takes `compute` times its share of the data, where 1 is an
     # even one, and a tail Exp(ψ_i), both in time units.
-    config.time_unit = 0.05  # seconds
+    config.time_unit = 0.1  # seconds
     config.compute = 0.2
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max)
     config.psi_max = 2.0
     config.trace = ""  # a recorded trace instead
     config.trace_scale = 0.1  # what its seconds are multiplied by
     config.deadline = 1.5  # τ_th in time units
+    # Seconds of a deadline that Ray and the driver take for themselves, when p is
+    # worked out from the delays.
+    config.overhead = 0.015
 
     # The adaptive interval code.
     config.redesign_every = 10  # iterations
@@ -45,6 +48,6 @@ def get_config() -> ConfigDict:
 
     # The end of a run.
     config.target = 0.01  # of the gap L − L* at the start
-    config.seconds = 12.0
+    config.seconds = 20.0
     config.most_iterations = 5000
     return config

@@ -52,7 +52,9 @@ def default() -> ConfigDict:
 
     config.ray = ConfigDict()  # where config.path = ray
     config.ray.address = ""  # of a cluster, host:port; empty: this machine
-    config.ray.deadline = 0.0  # seconds; 0: workers straggle by masks that are drawn
+    # In seconds; then the plan should be made for these machines (config.plan_file).
+    # 0: workers straggle by the masks that the other paths draw.
+    config.ray.deadline = 0.0
 
     config.logistic = ConfigDict()  # the generated data of logistic regression
     config.logistic.num_train = 1000

@@ -163,6 +163,12 @@ def check(config: ConfigDict) -> None:
         require(config, key, lambda value: 0 < value < math.inf, "above 0")
     for key in ("compute", "diversity"):
         require(config, key, lambda value: 0 <= value < math.inf, "at least 0")
+    require(
+        config,
+        "overhead",
+        lambda value: 0 <= value < config.deadline * config.time_unit,
+        "at least 0 and below deadline · time_unit",
+    )
     require(config, "target", lambda value: 0 < value < 1, "between 0 and 1")
     require(config, "memory", lambda value: value > 1, "above 1")
     require(config, "psi_max", lambda value: value >= config.psi_min, "≥ psi_min")

@@ -55,10 +55,10 @@ def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
         return Entry(plan, jgc.decoders.fixed, policy, adaptation)
     scheme = SCHEMES[name]
     key = jax.random.key(seed)
-    even = np.full(k, n / k)
-    plan = scheme.design(machines.late(even, n, deadline), n, key)
+    left = deadline - config.overhead
+    plan = scheme.design(machines.late(np.full(k, n / k), n, left), n, key)
     # Who holds more is late more often: the coefficients are made for that.
-    p = machines.late(plan.batch_sizes, n, deadline)
+    p = machines.late(plan.batch_sizes, n, left)
     again = scheme.design(p, n, key)
     if (again.batch_sizes != plan.batch_sizes).any():
         again = redesign(plan, p, tolerance=0.0)

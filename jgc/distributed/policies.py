@@ -126,4 +126,6 @@ def _mask_error(
 
 
 def _limit(seconds: float) -> float:
-    return math.inf if seconds == math.inf else positive_deadline(seconds)
+    if not seconds > 0:
+        raise ValueError(f"at_most must be above 0 seconds, got {seconds!r}")
+    return float(seconds)

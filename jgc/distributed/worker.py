@@ -3,6 +3,7 @@
 Nothing here knows of Ray; `jgc.distributed.pool` makes an actor of it.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,7 +60,6 @@ class Worker:
             partitions: D_j of each of the worker's edges, in their order.
         """
         self._delays = delays
-        self._num_partitions = len(partitions)
         self._message = message_function(work, len(partitions))
         self._chunks = list(_chunks(partitions, work.chunk_size))
         size, dtype = vector_of(work.params)
@@ -105,33 +105,38 @@ class Worker:
         is_overtaken: Callable[[], bool],
     ) -> tuple[Float[np.ndarray, " size"], Float[np.ndarray, " b"]] | None:
         vector = jnp.asarray(params)
-        message: Any = jnp.zeros_like(vector)
-        losses: Any = jnp.zeros(self._num_partitions)
+        total: Any = None
         for chunk in self._chunks:
             if is_overtaken():
                 return None
-            message, losses = jax.block_until_ready(
-                self._message(message, losses, vector, coefficients, *chunk)
-            )
+            part = self._message(vector, coefficients, *chunk)
+            total = part if total is None else _add(total, part)
+            jax.block_until_ready(total)
+        if total is None:  # its partitions are empty
+            return np.zeros_like(params), np.zeros_like(coefficients)
+        message, losses = total
         return np.asarray(message), np.asarray(losses)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _add(total: Any, part: Any) -> Any:
+    return jax.tree.map(jnp.add, total, part)
 
 
 def message_function(
     work: Work, num_partitions: int
 ) -> Callable[..., tuple[Float[Array, " size"], Float[Array, " b"]]]:
-    """A jit-compiled `add(message, losses, params, a, examples, partition, is_real)`.
+    """A jit-compiled `message(params, a, examples, partition, is_real)`.
 
-    Adds a chunk's Σ_j a_ij g_j to the message and its losses to those of the worker's
-    partitions, in one forward and one backward pass. The coefficients are an argument:
-    a re-designed code needs no compilation.
+    A chunk's Σ_j a_ij g_j and the sum of its losses in each of the worker's partitions,
+    in one forward and one backward pass. The coefficients are an argument: a code that
+    was re-designed needs no compilation.
     """
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), work.params)
     _, unravel = ravel_pytree(zeros)
 
     @jax.jit
-    def add(
-        message: Float[Array, " size"],
-        losses: Float[Array, " b"],
+    def message(
         params: Float[Array, " size"],
         coefficients: Float[Array, " b"],
         examples: Examples,
@@ -145,9 +150,9 @@ def message_function(
         of_partition = jax.ops.segment_sum(
             jnp.where(is_real, each, 0), partition, num_partitions
         )
-        return message + ravel_pytree(gradient)[0], losses + of_partition
+        return ravel_pytree(gradient)[0], of_partition
 
-    return add
+    return message
 
 
 def vector_of(params: Params) -> tuple[int, np.dtype]:

@@ -31,7 +31,8 @@ with WorkerPool(K, address=cluster.address) as pool:
         time.sleep(0.05)
     assert not all(mask.all() for mask in masks)
     assert_is_simulated(state, masks)
-print("lost", lost, "iterations", len(masks))
+ray.shutdown()
+cluster.shutdown()
 """
 
 

@@ -82,7 +82,9 @@ def test_plans_are_for_the_load_that_they_make(name):
     entry = make_entry(name, machines, config, 1)
     if entry.adaptation is None and name != "wait_for_all":
         late = machines.late(
-            entry.plan.batch_sizes, 3, config.deadline * config.time_unit
+            entry.plan.batch_sizes,
+            3,
+            config.deadline * config.time_unit - config.overhead,
         )
         np.testing.assert_allclose(entry.plan.straggler_probabilities, late)
 
