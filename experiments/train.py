@@ -13,6 +13,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
@@ -89,6 +90,12 @@ def prepare(config: Any, workdir: Path) -> tuple[list[Run], Task]:
     for run in runs:
         design(run, config)
     task = TASKS[config.task](config, workdir)
+    smallest = np.bincount(task.partition, minlength=config.num_partitions).min()
+    if config.batch_size > smallest:
+        raise ValueError(
+            f"config.batch_size = {config.batch_size}; accepted: at most {smallest}, "
+            "the examples of the smallest partition"
+        )
     claim(config, workdir)
     return runs, task
 

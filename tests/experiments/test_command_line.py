@@ -37,6 +37,10 @@ def run(workdir, *options):
     ("option", "parts"),
     [
         ("--config.data.direktory=x", ("direktory", "did you mean directory?")),
+        (
+            "--config.batch_size=5",
+            ("config.batch_size = 5", "accepted: at most 4"),
+        ),
         ("--config.num_workers=0", ("config.num_workers = 0", "at least 1")),
         ("--config.data.directory=/nowhere", ("/nowhere", "does not exist")),
     ],
