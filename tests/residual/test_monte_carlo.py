@@ -267,3 +267,34 @@ def test_bad_arguments(options, message):
     arguments = {"key": KEY, "plan": PLANS["interval"], "num_trials": 100} | options
     with pytest.raises(ValueError, match=message):
         monte_carlo(arguments.pop("key"), arguments.pop("plan"), **arguments)
+
+
+def test_rare_masks_are_waited_for():
+    plan = codes.interval([1e-5] * 3, num_partitions=3)
+    sampled = monte_carlo(
+        KEY, plan, num_trials=10**6, similarity=0.0, target_relative_error=0.3
+    )
+    # No worker straggles in the first block, whose errors are all equal.
+    assert sampled.trials > 16384
+    assert sampled.mean > exact(plan, similarity=0.0).mean / 4
+    sure = codes.interval([0.0, 1.0, 0.0], num_partitions=3)
+    known = monte_carlo(KEY, sure, num_trials=10**6, target_relative_error=0.3)
+    assert known.trials == 16384
+
+
+@pytest.mark.parametrize("decoder", [decoders.fixed, decoders.least_squares])
+def test_a_model_of_other_workers_is_refused(decoder):
+    plan = codes.interval([0.3] * 5, num_partitions=5)
+    model = jgc.stragglers.bernoulli([0.3] * 6)
+    with pytest.raises(ValueError, match="model must be of the plan's 5 workers"):
+        monte_carlo(KEY, plan, num_trials=100, model=model, decoder=decoder)
+
+
+def test_a_replay_from_its_first_row_is_refused():
+    latencies = np.random.default_rng(0).exponential(1, (500, 4))
+    plan = codes.interval([0.3] * 4, num_partitions=4)
+    recorded = jgc.stragglers.trace(latencies)
+    replay = jgc.stragglers.replay(recorded)
+    model = jgc.stragglers.at_deadline(replay, 1.0)
+    with pytest.raises(ValueError, match="random_start=True"):
+        monte_carlo(KEY, plan, num_trials=1000, model=model)
