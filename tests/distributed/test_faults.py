@@ -242,8 +242,8 @@ from tests.training import problems
 
 folder = Path(sys.argv[1])
 masks = np.load(folder / "masks.npy")
-address = sys.argv[2]
-with WorkerPool(K, address=address) as pool, Checkpoints(folder / "checkpoints") as checkpoints:
+pool = WorkerPool(K, address=sys.argv[2])
+with pool, Checkpoints(folder / "checkpoints") as checkpoints:
     driver = driver_of(pool)
     fresh = driver.init(problems.params())
     state = checkpoints.restore_newest(like=fresh) or fresh
