@@ -63,7 +63,12 @@ class Run:
 
 
 def measure(
-    run: Run, pool: WorkerPool, problem: Problem, machines: Machines, config: Any
+    run: Run,
+    pool: WorkerPool,
+    problem: Problem,
+    machines: Machines,
+    config: Any,
+    latencies: Path,
 ) -> dict[str, Any]:
     """Trains until the loss is reached, or the time or the iterations are over.
 
@@ -87,7 +92,6 @@ def measure(
     _compile(driver, problem)
     seconds, path = [0.0], [np.asarray(state.params)]
     answered: list[int] = []
-    latencies = run.path(Path(_WORKDIR.value)).with_suffix(".csv")
     began = time.perf_counter()
     with LatencyLog(latencies, num_workers=config.num_workers) as log:
         while seconds[-1] < config.seconds and len(answered) < config.most_iterations:
@@ -199,8 +203,16 @@ def main() -> None:
     if left:
         with WorkerPool(config.num_workers, address=config.ray_address) as pool:
             for number, run in enumerate(left, start=1):
-                row = measure(run, pool, problem, machines[run.seed], config)
-                write_atomically(run.path(workdir), json.dumps(row) + "\n")
+                path = run.path(workdir)
+                row = measure(
+                    run,
+                    pool,
+                    problem,
+                    machines[run.seed],
+                    config,
+                    path.with_suffix(".csv"),
+                )
+                write_atomically(path, json.dumps(row) + "\n")
                 _LOG.info(
                     "%d/%d %s, seed %d: loss %.4f after %.1f s and %d iterations",
                     number,
