@@ -20,16 +20,8 @@ def make_task(config: Any) -> Task:
 
     Partitions have parameters of their own around common ones, so that leaving some
     out more often than others shows. Validation examples are drawn from all partitions.
-
-    Raises:
-        ValueError: fewer training examples than partitions.
     """
     settings, n = config.logistic, config.num_partitions
-    if settings.num_train < n:
-        raise ValueError(
-            f"config.logistic.num_train = {settings.num_train}; accepted: at least "
-            f"num_partitions = {n}"
-        )
     total = settings.num_train + settings.num_validation
     x, signal, partition = make_data(total, settings.dimension, n)
     examples = {

@@ -111,6 +111,14 @@ def check(config: ConfigDict) -> None:
         "logistic.num_validation",
         "logistic.dimension",
     )
+    examples = {"detection": "data.shapes.num_train", "logistic": "logistic.num_train"}
+    if config.task in examples and not config.data.directory:
+        require(
+            config,
+            examples[config.task],
+            lambda value: value >= config.num_partitions,
+            f"at least num_partitions = {config.num_partitions}",
+        )
     for key in ("batch_size", "chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
     require(config, "ray.deadline", lambda value: 0 <= value < math.inf, "at least 0")
