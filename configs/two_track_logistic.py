@@ -3,7 +3,8 @@ r"""Figure 7 on logistic regression: Adam beside two-track Adam for several Λ.
     python -m experiments.train --config=configs/two_track_logistic.py \
     --workdir=runs/two_track_logistic
 
-Takes minutes.
+1210 runs, about five minutes on one core. `two_track.md` has the differences seed by
+seed, `noise_ratios.png` the final losses against Λ.
 """
 
 from ml_collections import ConfigDict

@@ -105,6 +105,7 @@ def write_noise_ratios(pairs: list[Pair], workdir: Path) -> None:
             if shown:
                 _draw_code(axis, shown, code, f"C{style % 10}")
         axis.set_xscale("log")
+        axis.set_yscale("log")
         axis.set_xlabel("Λ")
         if deadline is not None:
             axis.set_title(f"deadline τ = {deadline:g}")
