@@ -73,12 +73,14 @@ def spread(
 
     Raises:
         ValueError: a partition that the plan does not have, a worker on a device that
-            the mesh does not have, or no examples.
+            the mesh does not have, no examples, or a
+            micro-batch of none.
     """
     partition = np.asarray(partition)
     _check(partition, plan, worker_device, mesh)
     sizes = np.bincount(partition, minlength=plan.num_partitions)
-    m = _checks.count("micro_batch_size", micro_batch_size or int(sizes.max()))
+    m = int(sizes.max()) if micro_batch_size is None else micro_batch_size
+    m = _checks.count("micro_batch_size", m)
     held = held_partitions(plan, worker_device, num_devices=mesh.size)
     counted = held & (np.cumsum(held, axis=0) == 1)  # on the first device that holds it
     num_batches = -(-(held @ sizes) // m)
