@@ -5,29 +5,25 @@
 Both steps take the same examples on each device, in the same passes, and end in a
 `psum` and the same optimizer update. The plain one takes the gradient of their mean
 loss; the coded one decodes the mask, weights each device's gradient by its workers'
-coefficients, and loops over as many passes as the device has. Prints the ratio of their
-median times, run in turns in one process, for several numbers of devices; on a CPU these
-are forced host devices that share its cores.
+coefficients, and loops over as many passes as the device has. Prints the ratio of
+their median times, run in turns in one process, for several numbers of devices; on a
+CPU these share its cores.
 """
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable
 
-_FLAGS = "--xla_force_host_platform_device_count=8"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}"
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, PartitionSpec
 
-import jax  # noqa: E402: reads the flags
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import optax  # noqa: E402
-from jax.sharding import Mesh, PartitionSpec  # noqa: E402
-
-import jgc  # noqa: E402
-from benchmarks.machine import describe_machine  # noqa: E402
-from jgc.training import (  # noqa: E402
+import jgc
+from benchmarks.machine import describe_machine
+from jgc.training import (
     SpreadExamples,
     TrainState,
     balance,
@@ -165,6 +161,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 2, 8])
     options = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", max(options.devices))
     print(describe_machine())
     print(f"{'devices':>7} {'passes':>6} {'plain, ms':>10} {'coded, ms':>10}   ratio")
     for num_devices in options.devices:
