@@ -69,19 +69,22 @@ def spread(
         mesh: all of its devices, whatever its axes, take workers.
         micro_batch_size: m, how many examples are passed at once; default: the size of
             the largest partition. Memory grows with it, and the last micro-batch of a
-            device is filled up to it.
+            device is filled up to it. At most what the fullest device holds.
 
     Raises:
         ValueError: a partition that the plan does not have, a worker on a device that
-            the mesh does not have, or no examples.
+            the mesh does not have, no examples, or a micro-batch of none.
     """
     partition = np.asarray(partition)
     _check(partition, plan, worker_device, mesh)
     sizes = np.bincount(partition, minlength=plan.num_partitions)
-    m = _checks.count("micro_batch_size", micro_batch_size or int(sizes.max()))
+    m = int(sizes.max()) if micro_batch_size is None else micro_batch_size
+    m = _checks.count("micro_batch_size", m)
     held = held_partitions(plan, worker_device, num_devices=mesh.size)
     counted = held & (np.cumsum(held, axis=0) == 1)  # on the first device that holds it
-    num_batches = -(-(held @ sizes) // m)
+    own = held @ sizes
+    m = min(m, max(1, int(own.max())))
+    num_batches = -(-own // m)
     num_held = max(1, (counted @ sizes).sum())
     shape = (max(1, num_batches.max()), m)  # T, m
 

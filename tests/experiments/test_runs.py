@@ -78,23 +78,33 @@ def task():
     )
 
 
-PATH = paths.simulated(problems.loss, OPTIMIZER, settings.default())
+PATHS = {
+    make.__name__: make(problems.loss, OPTIMIZER, settings.default())
+    for make in (paths.simulated, paths.spmd)
+}
+PATH = PATHS["simulated"]
 RUN = Run("interval", 1.5, 0)
 
 
-def run_to_end(task, config, directory):
+def run_to_end(task, config, directory, path=PATH):
     with Progress(1, config.num_iterations) as progress:
-        train(RUN, task, PATH, config, directory, progress)
+        train(RUN, task, path, config, directory, progress)
 
 
-@pytest.mark.parametrize("iterations", [0, 1, 3, 4, 10, 19])
-def test_a_killed_run_resumes_to_the_same_bits(tmp_path, config, task, iterations):
+@pytest.mark.parametrize(
+    ("path", "iterations"),
+    [*(("simulated", kill) for kill in (0, 1, 3, 4, 10, 19)), ("spmd", 4)],
+)
+def test_a_killed_run_resumes_to_the_same_bits(
+    tmp_path, config, task, path, iterations
+):
+    path = PATHS[path]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    run_to_end(task, config, whole)
+    run_to_end(task, config, whole, path)
     with pytest.raises(Killed), KillsAfter(iterations) as progress:
-        train(RUN, task, PATH, config, broken, progress)
+        train(RUN, task, path, config, broken, progress)
     assert not (broken / RESULT).exists()
-    run_to_end(task, config, broken)
+    run_to_end(task, config, broken, path)
 
     def params(directory):
         return restore_params(RUN, task, OPTIMIZER, directory)
@@ -104,6 +114,14 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, config, task, iteration
         broken / "metrics.jsonl"
     )
     assert (whole / RESULT).read_text() == (broken / RESULT).read_text()
+
+
+def test_paths_log_the_same_run(tmp_path, config, task):
+    logged = []
+    for name, path in PATHS.items():
+        run_to_end(task, config, tmp_path / name, path)
+        logged.append(read_json_lines(tmp_path / name / "metrics.jsonl"))
+    chex.assert_trees_all_close(*logged, rtol=1e-5)
 
 
 def test_result_and_metrics_of_a_run(tmp_path, config, task):
