@@ -123,7 +123,7 @@ def _group_numbers(groups: ArrayLike, num_workers: int) -> Int[np.ndarray, " k"]
         raise ValueError(
             f"groups must be {num_workers} integers ≥ 0, one a worker, got {groups!r}"
         )
-    return array.astype(np.int64)
+    return array.astype(np.int32)
 
 
 def _copula_covariance(

@@ -47,8 +47,8 @@ CASES = [(scheme, None) for scheme in SCHEMES] + [("interval", 2)]
 
 @pytest.mark.parametrize(("scheme", "chunk_size"), CASES)
 def test_logistic_regression(pool, scheme, chunk_size):
-    design, decoder, _ = SCHEMES[scheme]
-    plan = design(P, N, jax.random.key(0))
+    decoder = SCHEMES[scheme].decoder
+    plan = SCHEMES[scheme].design(P, N, jax.random.key(0))
     driver = Driver(
         pool,
         problems.loss,

@@ -2,12 +2,12 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from experiments import paths, settings
 from experiments.runs import Run, design
-from jgc import decoders
+from jgc import decoders, optim
+from jgc.decoders import second_moment_weights
 from tests.training import problems
 
 pytestmark = pytest.mark.slow
@@ -20,9 +20,16 @@ def test_processes_answer_as_the_simulation_does(ray_cluster):
     partition = jnp.arange(problems.NUM_EXAMPLES) % 4
 
     def run(path):
-        opened = path(problems.loss, optax.adam(0.1), config)
+        opened = path(problems.loss, optim.two_track_adam(None, 0.1), config)
         rows = []
-        with opened(plan, decoders.fixed, problems.examples(), partition) as iterations:
+        with opened(
+            plan,
+            decoders.fixed,
+            problems.examples(),
+            partition,
+            batch_key=jax.random.key(3),
+            second_moment_weights=second_moment_weights(plan, noise_ratio=1.0),
+        ) as iterations:
             state = iterations.init(problems.params(), jax.random.key(1))
             for key in jax.random.split(jax.random.key(2), 8):
                 state, row = iterations.step(state, key)
