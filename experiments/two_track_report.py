@@ -88,7 +88,9 @@ def _row(pair: Pair) -> list[str]:
 def write_noise_ratios(pairs: list[Pair], workdir: Path) -> None:
     """Writes `noise_ratios.png`: final loss against Λ, a panel a deadline.
 
-    Dashed: the optimizer of one track.
+    Median and quartiles over seeds: a first step can be huge where the second track
+    nearly vanishes, and one such seed would hide the others in a mean. Dashed: the
+    optimizer of one track.
     """
     deadlines = list(dict.fromkeys(pair.two_track.run.deadline for pair in pairs))
     codes = list(dict.fromkeys(pair.two_track.code for pair in pairs))
@@ -105,25 +107,31 @@ def write_noise_ratios(pairs: list[Pair], workdir: Path) -> None:
             if shown:
                 _draw_code(axis, shown, code, f"C{style % 10}")
         axis.set_xscale("log")
-        axis.set_yscale("log")
         axis.set_xlabel("Λ")
         if deadline is not None:
             axis.set_title(f"deadline τ = {deadline:g}")
-        axis.legend()
-    axes[0].set_ylabel("final training loss, mean and spread over seeds")
+    axes[0].set_ylabel("final training loss, median and quartiles over seeds")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper")
     write_picture(workdir / "noise_ratios.png", figure, dpi=150)
 
 
 def _draw_code(axis: Any, pairs: list[Pair], code: str, color: str) -> None:
     pairs = sorted(pairs, key=lambda pair: pair.two_track.run.noise_ratio or 0)
+    low, middle, high = np.transpose([_quartiles(pair.two_track) for pair in pairs])
     axis.errorbar(
         [pair.two_track.run.noise_ratio for pair in pairs],
-        [pair.two_track.mean("final_loss") for pair in pairs],
-        [pair.two_track.spread("final_loss") for pair in pairs],
+        middle,
+        [middle - low, high - middle],
         color=color,
         marker="o",
         capsize=3,
         label=code,
     )
-    single_track = pairs[0].single_track.mean("final_loss")
+    single_track = _quartiles(pairs[0].single_track)[1]
     axis.axhline(single_track, color=color, linestyle="--", linewidth=1)
+
+
+def _quartiles(group: Group) -> Float[np.ndarray, "3"]:
+    losses = [result["final_loss"] for result in group.results]
+    return np.quantile(losses, [0.25, 0.5, 0.75])
