@@ -119,6 +119,7 @@ def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
         width=config.model.width,
         strides=config.model.strides,
         min_scale=config.model.min_scale,
+        dtype=jnp.dtype(config.model.compute_dtype),
     )
     return DetectionTask(
         detector, train, validation, source.class_names, source.category_ids

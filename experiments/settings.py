@@ -57,6 +57,7 @@ def default() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.image_size = 320  # pixels to which images are stretched
+    config.model.compute_dtype = "float32"  # or "bfloat16"; parameters are float32
     config.model.width = 1.0  # multiplies every channel count
     config.model.strides = (16, 32, 64, 128, 256, 512)  # of the maps predicted from
     config.model.min_scale = 0.2  # of the smallest anchors, relative to the image
@@ -86,5 +87,7 @@ def check(config: ConfigDict) -> None:
     for key in ("chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
     require(config, "learning_rate", lambda value: 0 < value < math.inf, "above 0")
+    dtypes = ("float32", "bfloat16")
+    require(config, "model.compute_dtype", dtypes.__contains__, listed(dtypes))
     require(config, "path", PATHS.__contains__, listed(PATHS))
     require(config, "optimizer", OPTIMIZERS.__contains__, listed(OPTIMIZERS))

@@ -22,6 +22,7 @@ def test_defaults_are_accepted():
         ("deadlines", (1.1, 1.1), "no repetition"),
         ("schemes", ("gd", "magic"), "interval"),
         ("optimizer", "magic", "adam, momentum, sgd"),
+        ("model.compute_dtype", "float16", "bfloat16, float32"),
         ("path", "magic", "simulated, spmd"),
         ("data.max_objects", 0, "at least 1"),
     ],
