@@ -3,7 +3,8 @@ r"""All schemes on COCO, or a part of it, at the paper's learning rate.
     python -m experiments.train --config=configs/coco.py --workdir=runs/coco \
     --config.data.directory=/path/to/coco
 
-Prints COCO's 12 numbers of every run; see the README for what to expect.
+Prints COCO's 12 numbers of every run. Forty steps from scratch show how the losses
+compare; scores of interest need --config.num_iterations in the thousands.
 """
 
 from ml_collections import ConfigDict
@@ -23,5 +24,5 @@ def get_config() -> ConfigDict:
     config.evaluate_every = 10
     config.checkpoint_every = 10
     config.num_seeds = 1
-    config.learning_rate = 0.05
+    config.learning_rates.sgd = 0.05
     return config

@@ -20,8 +20,8 @@ def get_config() -> ConfigDict:
     config.num_seeds = 1
     config.data.num_train = 8
     config.data.validate_on_train = True
-    config.optimizer = "adam"
-    config.learning_rate = 0.002
+    config.optimizers = ("adam",)
+    config.learning_rates.adam = 0.002
     config.num_iterations = 120
     config.evaluate_every = 40
     config.checkpoint_every = 40

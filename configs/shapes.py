@@ -11,6 +11,6 @@ def get_config() -> ConfigDict:
     config.model.image_size = 64
     config.model.width = 0.25
     config.model.strides = (8, 16, 32)
-    config.learning_rate = 0.02
+    config.learning_rates.sgd = 0.02
     config.num_iterations = 150
     return config

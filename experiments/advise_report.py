@@ -1,6 +1,5 @@
 """What `experiments.advise` prints and leaves, from what it found."""
 
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from experiments.tables import write_picture
 from jgc.deadline import draw_deadlines
 from jgc.files import write_atomically
 from jgc.stragglers.estimation import FitTest
@@ -37,18 +37,18 @@ def write_report(findings: "Findings", config: Any, workdir: Path) -> None:
 
     numbers = json.dumps(_numbers(findings), indent=2)
     write_atomically(workdir / "advice.json", numbers + "\n")
-    pictures = {
+    figures = {
         "deadline.png": draw_deadlines(findings.curve, chosen=findings.deadline),
         "trace.png": draw_trace(findings.recorded, deadline=findings.deadline),
     }
-    for name, figure in pictures.items():
-        picture = io.BytesIO()
-        figure.savefig(picture, dpi=120)
-        write_atomically(workdir / name, picture.getvalue())
-    names = ("plan.npz", "advice.json", *pictures)
+    for name, figure in figures.items():
+        write_picture(workdir / name, figure, dpi=120)
+    names = ("plan.npz", "advice.json", *figures)
     console.print(f"\nIn {workdir.absolute()}: {', '.join(names)}")
     console.print(
-        f"Train with it: --config.plan_file={workdir / 'plan.npz'} "
+        "Train with it: python -m experiments.train --config=configs/coco.py "
+        "--config.data.directory=/path/to/coco --workdir=runs/advised "
+        f"--config.plan_file={workdir / 'plan.npz'} "
         f"--config.schemes=\"('plan_file',)\" "
         f"--config.num_workers={findings.recorded.num_workers} "
         f"--config.num_partitions={findings.advice.chosen.plan.num_partitions}"

@@ -1,6 +1,7 @@
 """The detection task of a config: data, detector, validation loss and COCO's scores."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from experiments.detection_picture import draw_comparison
 from experiments.runs import Task
 from jgc.detection import CocoScores, Detector, Examples, evaluate, ssdlite
 from jgc.detection.data import (
     DetectionSource,
     LoadedSplit,
+    StreamedSplit,
     assign_partitions,
     generate_shapes,
     load_split,
@@ -30,7 +33,9 @@ class DetectionTask(NamedTuple):
 
     Attributes:
         detector: its pure functions.
-        train: the images to train on.
+        train: the images to train on; if they are streamed, those of them to score.
+        stream: the training images where memory does not hold them, else None.
+        num_train: N, the images to train on.
         validation: the images to validate and score on.
         class_names: the name of each label.
         category_ids: COCO's category id of each label.
@@ -38,6 +43,8 @@ class DetectionTask(NamedTuple):
 
     detector: Detector
     train: LoadedSplit
+    stream: StreamedSplit | None
+    num_train: int
     validation: LoadedSplit
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
@@ -69,21 +76,30 @@ class DetectionTask(NamedTuple):
             train_ap = scores(params, self.train, limit).ap
             return {**validation._asdict(), "train_ap": train_ap}
 
+        def draw(trained: Sequence[tuple[str, Params]], workdir: Path) -> None:
+            draw_comparison(
+                trained,
+                self.detector,
+                self.validation.examples,
+                self.class_names,
+                workdir / "detections.png",
+            )
+
         return Task(
+            loss=self.detector.loss,
             init=jax.jit(self.detector.init),
-            examples=self.train.examples,
+            examples=self.train.examples if self.stream is None else self.stream,
             partition=jnp.asarray(
-                assign_partitions(
-                    len(self.train.image_ids), num_partitions=num_partitions
-                )
+                assign_partitions(self.num_train, num_partitions=num_partitions)
             ),
             validation_loss=validation_loss,
             score=score,
+            draw=draw,
         )
 
 
 def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
-    """Generates or prepares the data that `config` names and loads it to memory.
+    """Generates or prepares the data that `config` names and loads it.
 
     Raises:
         FileNotFoundError: `config.data.directory` or a part of it does not exist.
@@ -104,14 +120,23 @@ def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
             seed=shapes.seed,
         )
     source = open_source(directory, split="train", cache_dir=cache)
-    train = _load(source, config, limit=config.data.num_train)
-    if config.data.validate_on_train:
-        validation = train
-    else:
+    num_train = min(config.data.num_train or len(source), len(source))
+    num_loaded, stream = num_train, None
+    validation = None
+    if not config.data.validate_on_train:
         validation = _load(
             open_source(directory, split="validation", cache_dir=cache),
             config,
             limit=config.data.num_validation,
+        )
+        if not config.data.in_memory:
+            num_loaded = min(num_train, len(validation.image_ids))
+    train = _load(source, config, limit=num_loaded)
+    if not config.data.in_memory:
+        stream = StreamedSplit(
+            source=source,
+            size=config.model.image_size,
+            max_objects=config.data.max_objects,
         )
     detector = ssdlite(
         num_classes=len(source.class_names),
@@ -122,7 +147,13 @@ def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
         dtype=jnp.dtype(config.model.compute_dtype),
     )
     return DetectionTask(
-        detector, train, validation, source.class_names, source.category_ids
+        detector=detector,
+        train=train,
+        stream=stream,
+        num_train=num_train,
+        validation=train if validation is None else validation,
+        class_names=source.class_names,
+        category_ids=source.category_ids,
     )
 
 

@@ -21,11 +21,17 @@ class Scheme(NamedTuple):
         design: `design(p, n, key) -> plan`; only random codes look at the key.
         decoder: how its messages are decoded.
         waits_for_all: stragglers are waited for, so that no deadline changes it.
+        decoding: in print, where the code's name alone would mean the fixed decoder.
     """
 
     design: Callable[[Probabilities, int, Array], jgc.CodingPlan]
     decoder: jgc.decoders.Decoder = decoders.fixed
     waits_for_all: bool = False
+    decoding: str = ""
+
+    def title(self, plan: jgc.CodingPlan) -> str:
+        """The code and its decoder in print."""
+        return f"{plan.name}, {self.decoding}" if self.decoding else plan.name
 
 
 # Baselines are at d ≈ 2, as in the paper.
@@ -59,6 +65,7 @@ SCHEMES: dict[str, Scheme] = {
             p, num_partitions=n, replication=2
         ),
         decoders.representative,
+        decoding="one a group",
     ),
     "od": Scheme(
         lambda p, n, key: codes.random_graph(p, num_partitions=n, key=key),
@@ -71,7 +78,9 @@ SCHEMES: dict[str, Scheme] = {
         decoders.least_squares,
     ),
     "interval_least_squares": Scheme(
-        lambda p, n, key: codes.interval(p, num_partitions=n), decoders.least_squares
+        lambda p, n, key: codes.interval(p, num_partitions=n),
+        decoders.least_squares,
+        decoding="least squares",
     ),
 }
 

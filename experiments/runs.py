@@ -1,9 +1,9 @@
-"""One training run: a scheme against a deadline from one seed, safe to kill."""
+"""One training run: a scheme, a deadline, an optimizer, a seed; safe to kill."""
 
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,8 @@ import optax
 from jaxtyping import Array, Int
 
 import jgc
+from experiments.feeds import ExampleStream
+from experiments.optimizers import DEFAULT, OPTIMIZERS
 from experiments.paths import TrainingPath
 from experiments.plans import (
     MOST_WORKERS_TO_ENUMERATE,
@@ -23,11 +25,12 @@ from experiments.plans import (
     read_plan,
 )
 from experiments.progress import Progress
+from jgc.decoders import second_moment_weights
 from jgc.files import read_json_lines, write_atomically
 from jgc.training import init_state
 from jgc.training.checkpoint import Checkpoints
 from jgc.training.metrics import MetricsWriter
-from jgc.training.simulated import Examples, Params
+from jgc.training.simulated import Examples, Loss, Params
 
 _LOG = logging.getLogger(__name__)
 _NUM_TRIALS = 100_000
@@ -39,55 +42,82 @@ class Task(NamedTuple):
     """What is trained: everything that all runs of an experiment share.
 
     Attributes:
+        loss: `loss(params, examples)`, the losses of the examples, each its own.
         init: `init(key) -> params`.
-        examples: the training data on the host, a leading axis over the N examples.
+        examples: the training data on the host, a leading axis over the N examples, or
+            a stream of it.
         partition: the partition of each example.
         validation_loss: `validation_loss(params)`, a scalar.
         score: `score(params)`, the named scores of a trained model, and perhaps a text
             for people under "summary".
+        draw: `draw(trained, workdir)`, pictures of trained models, a title and the
+            parameters of each; None if there is nothing to see.
     """
 
+    loss: Loss
     init: Callable[[Array], Params]
-    examples: Examples
+    examples: Examples | ExampleStream
     partition: Int[Array, " N"]
     validation_loss: Callable[[Params], Array]
     score: Callable[[Params], dict[str, Any]]
+    draw: Callable[[Sequence[tuple[str, Params]], Path], None] | None = None
 
 
 @dataclass(frozen=True)
 class Run:
-    """A scheme, a deadline and a seed.
+    """What sets one run of an experiment apart from the others.
 
-    The deadline is None if the scheme waits for every worker, or if p comes with a plan
-    file, whose deadline it then is.
+    Attributes:
+        scheme: one of `experiments.plans`.
+        deadline: τ_th; None if the scheme waits for every worker, or if p comes with a
+            plan file, whose deadline it then is.
+        seed: of everything random.
+        optimizer: one of `experiments.optimizers`.
+        noise_ratio: Λ of an optimizer of two tracks, None for the others.
     """
 
     scheme: str
     deadline: float | None
     seed: int
+    optimizer: str = DEFAULT
+    noise_ratio: float | None = None
 
     @property
     def name(self) -> str:
         """The name of the run's folder."""
         deadline = "" if self.deadline is None else f"-deadline{self.deadline:g}"
-        return f"{self.scheme}{deadline}-seed{self.seed}"
+        optimizer = "" if self.optimizer == DEFAULT else f"-{self.optimizer}"
+        ratio = "" if self.noise_ratio is None else f"-ratio{self.noise_ratio:g}"
+        return f"{self.scheme}{deadline}{optimizer}{ratio}-seed{self.seed}"
 
     @property
     def title(self) -> str:
-        """The scheme and its deadline, for pictures."""
+        """The scheme and what it is up against, for pictures."""
         deadline = "" if self.deadline is None else f", τ = {self.deadline:g}"
-        return self.scheme + deadline
+        optimizer = "" if self.optimizer == DEFAULT else f", {self.optimizer_title}"
+        return self.scheme + deadline + optimizer
+
+    @property
+    def optimizer_title(self) -> str:
+        """The optimizer and its Λ, for pictures."""
+        ratio = "" if self.noise_ratio is None else f", Λ = {self.noise_ratio:g}"
+        return OPTIMIZERS[self.optimizer].title + ratio
 
 
 def list_runs(config: Any) -> list[Run]:
-    """Every scheme against every deadline from every seed; all schemes of a seed first.
+    """Every scheme, deadline and optimizer from every seed; all of one seed first.
 
-    An experiment that is cut short has thus compared all schemes on its first seeds.
+    An experiment that is cut short has thus compared everything on its first seeds.
+    Where all workers are waited for, two tracks are one: an optimizer of two tracks has
+    no run of its own then, its `single_track` has.
     """
     return [
-        Run(scheme, deadline, seed)
+        Run(scheme, deadline, seed, optimizer, noise_ratio)
         for seed in range(config.num_seeds)
+        for optimizer in config.optimizers
+        for noise_ratio in _noise_ratios(optimizer, config)
         for scheme in config.schemes
+        if noise_ratio is None or not find_scheme(scheme).waits_for_all
         for deadline in (
             [None]
             if config.plan_file or find_scheme(scheme).waits_for_all
@@ -96,23 +126,30 @@ def list_runs(config: Any) -> list[Run]:
     ]
 
 
+def _noise_ratios(optimizer: str, config: Any) -> Sequence[float | None]:
+    if OPTIMIZERS[optimizer].single_track is None:
+        return [None]
+    return config.noise_ratios
+
+
 def run_directory(workdir: Path, run: Run) -> Path:
     """Where the run keeps its metrics, checkpoints and result."""
     return workdir / "runs" / run.name
 
 
 class RunKeys(NamedTuple):
-    """Independent keys of a seed; schemes share them, so they meet the same masks."""
+    """Independent keys of a seed; schemes share them, masks and batches with them."""
 
     params: Array
     psi: Array
     code: Array
     masks: Array
+    batches: Array
 
 
 def keys_of(seed: int) -> RunKeys:
     """The keys that everything random in a run of this seed comes from."""
-    return RunKeys(*jax.random.split(jax.random.key(seed), 4))
+    return RunKeys(*jax.random.split(jax.random.key(seed), 5))
 
 
 def design(run: Run, config: Any) -> jgc.CodingPlan:
@@ -149,12 +186,24 @@ def train(
         directory: the run's own.
         progress: told of every iteration.
     """
-    plan, decoder = design(run, config), find_scheme(run.scheme).decoder
+    plan, scheme = design(run, config), find_scheme(run.scheme)
+    second_track = {}
+    if run.noise_ratio is not None:
+        second_track["second_moment_weights"] = second_moment_weights(
+            plan, noise_ratio=run.noise_ratio
+        )
     keys = keys_of(run.seed)
     straggler_key, mask_key = jax.random.split(keys.masks)
 
     with (
-        path(plan, decoder, task.examples, task.partition) as iterations,
+        path(
+            plan,
+            scheme.decoder,
+            task.examples,
+            task.partition,
+            batch_key=keys.batches,
+            **second_track,
+        ) as iterations,
         Checkpoints(directory / "checkpoints") as checkpoints,
     ):
         state = iterations.init(task.init(keys.params), straggler_key)
@@ -180,9 +229,9 @@ def train(
         _LOG.info("%s:\n%s", run.name, scores.pop("summary"))
     result = {
         "run": asdict(run),
-        "code": plan.name,
+        "code": scheme.title(plan),
         "load": plan.load,
-        **_relative_errors(plan, decoder),
+        **_relative_errors(plan, scheme.decoder),
         **{f"final_{name}": value for name, value in _last_metrics(directory).items()},
         **scores,
     }
@@ -245,5 +294,5 @@ def _check_finite(run: Run, iteration: int, loss: float) -> None:
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"{run.name}: the loss is {loss} at iteration {iteration}; lower "
-            "config.learning_rate"
+            f"config.learning_rates.{run.optimizer}"
         )

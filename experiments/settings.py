@@ -8,11 +8,13 @@ from experiments.config_checks import (
     listed,
     require,
     require_counts,
+    require_several,
     require_straggler_settings,
 )
-from experiments.optimizers import OPTIMIZERS
+from experiments.optimizers import DEFAULT, OPTIMIZERS
 from experiments.paths import PATHS
-from experiments.plans import PLAN_FILE, SCHEMES
+from experiments.plans import PLAN_FILE, SCHEMES, find_scheme
+from experiments.tasks import TASKS
 
 
 def default() -> ConfigDict:
@@ -31,15 +33,36 @@ def default() -> ConfigDict:
     # deadlines and ψ, and `plan_file` among the schemes is the plan itself.
     config.plan_file = ""
 
-    # Training. The objective is the mean loss over the training images.
+    config.task = "detection"  # what is trained, see experiments/tasks.py
+
+    # Training. The objective is the mean loss over the training examples.
     config.path = "simulated"  # where the workers are, see experiments/paths.py
-    config.optimizer = "sgd"
-    config.learning_rate = 0.01
+    config.optimizers = (DEFAULT,)  # each with every scheme and deadline
+    config.learning_rates = ConfigDict(
+        {name: optimizer.learning_rate for name, optimizer in OPTIMIZERS.items()}
+    )
+    # Λ of (42), one run each, for optimizers of two tracks.
+    config.noise_ratios = (1.0,)
     config.num_iterations = 200
-    config.chunk_size = 0  # images in one pass; 0: all. Less memory, same gradient
+    # Examples of each partition in an iteration, drawn anew (C.4.1); 0: all.
+    config.batch_size = 0
+    config.chunk_size = 0  # examples in one pass; 0: all. Less memory, same gradient
     config.evaluate_every = 50  # iterations between validation losses
     config.checkpoint_every = 50  # iterations between checkpoints
 
+    config.ray = ConfigDict()  # where config.path = ray
+    config.ray.address = ""  # of a cluster, host:port; empty: this machine
+    # In seconds; then the plan should be made for these machines (config.plan_file).
+    # 0: workers straggle by the masks that the other paths draw.
+    config.ray.deadline = 0.0
+
+    config.logistic = ConfigDict()  # the generated data of logistic regression
+    config.logistic.num_train = 1000
+    config.logistic.num_validation = 500
+    config.logistic.dimension = 20
+    config.logistic.regularizer = 0.001  # λ of the loss's λ/2 ‖β‖²
+
+    # The rest is of detection.
     config.data = ConfigDict()
     # A folder in COCO's own layout or a prepared TFDS directory; empty: the shapes.
     config.data.directory = ""
@@ -47,6 +70,8 @@ def default() -> ConfigDict:
     config.data.cache_directory = ""
     config.data.num_train = 0  # images, the first by id; 0: all
     config.data.num_validation = 0
+    # False: training images are read batch by batch, for data larger than memory.
+    config.data.in_memory = True
     config.data.validate_on_train = False  # score the images that were trained on
     config.data.max_objects = 100  # slots an image; the largest objects are kept
     config.data.shapes = ConfigDict()
@@ -83,11 +108,72 @@ def check(config: ConfigDict) -> None:
         "data.max_objects",
         "data.shapes.num_train",
         "data.shapes.num_validation",
+        "logistic.num_train",
+        "logistic.num_validation",
+        "logistic.dimension",
     )
-    for key in ("chunk_size", "data.num_train", "data.num_validation"):
+    examples = {"detection": "data.shapes.num_train", "logistic": "logistic.num_train"}
+    if config.task in examples and not config.data.directory:
+        require(
+            config,
+            examples[config.task],
+            lambda value: value >= config.num_partitions,
+            f"at least num_partitions = {config.num_partitions}",
+        )
+    for key in ("batch_size", "chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
-    require(config, "learning_rate", lambda value: 0 < value < math.inf, "above 0")
     dtypes = ("float32", "bfloat16")
     require(config, "model.compute_dtype", dtypes.__contains__, listed(dtypes))
+    require(config, "ray.deadline", lambda value: 0 <= value < math.inf, "at least 0")
+    require_several(
+        config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"
+    )
+    for name in OPTIMIZERS:
+        require(
+            config,
+            f"learning_rates.{name}",
+            lambda value: 0 < value < math.inf,
+            "above 0",
+        )
+    require_several(
+        config,
+        "noise_ratios",
+        lambda value: 0 < value < math.inf,
+        "finite numbers above 0",
+    )
+    waiting = [name for name in config.schemes if find_scheme(name).waits_for_all]
+    require(
+        config,
+        "optimizers",
+        lambda names: (
+            len(waiting) < len(config.schemes)
+            or any(OPTIMIZERS[name].single_track is None for name in names)
+        ),
+        f"one of a single track too, where all schemes are {listed(waiting)}",
+    )
+    require(
+        config,
+        "batch_size",
+        lambda value: value == 0 or config.path == "simulated",
+        f"0 where path is {config.path}: mini-batches are for path = simulated",
+    )
+    require(
+        config,
+        "data.in_memory",
+        lambda value: value or config.batch_size > 0,
+        "True, or a batch_size above 0",
+    )
+    require(
+        config,
+        "data.validate_on_train",
+        lambda value: not value or config.data.in_memory,
+        "False, where data.in_memory is",
+    )
+    require(config, "task", TASKS.__contains__, listed(TASKS))
+    require(
+        config,
+        "logistic.regularizer",
+        lambda value: 0 <= value < math.inf,
+        "at least 0",
+    )
     require(config, "path", PATHS.__contains__, listed(PATHS))
-    require(config, "optimizer", OPTIMIZERS.__contains__, listed(OPTIMIZERS))

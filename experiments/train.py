@@ -1,10 +1,11 @@
-"""Trains one detector under every scheme, deadline and seed, and compares them.
+"""Trains one model under every scheme, deadline, optimizer and seed, and compares them.
 
     python -m experiments.train --config=configs/shapes.py --workdir=runs/shapes
 
 Killed at any point, the same command goes on to the same results. What it leaves in
-the working directory: `table.md` and `table.csv`, `convergence.png`,
-`detections.png`, and a folder for each run with its metrics, TensorBoard events,
+the working directory: `table.md` and `table.csv`, `convergence.png`, for a detector
+`detections.png`, for optimizers of two tracks `two_track.md`, for several Λ
+`noise_ratios.png`, and a folder for each run with its metrics, TensorBoard events,
 checkpoints and result.
 """
 
@@ -12,16 +13,25 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
 from experiments import launch, report, settings
-from experiments.detection import DetectionTask, load_detection_task
-from experiments.detection_picture import draw_comparison
 from experiments.optimizers import OPTIMIZERS
 from experiments.paths import PATHS
 from experiments.progress import Progress
-from experiments.runs import RESULT, Run, Task, design, list_runs, run_directory, train
+from experiments.runs import (
+    RESULT,
+    Run,
+    Task,
+    design,
+    list_runs,
+    restore_params,
+    run_directory,
+    train,
+)
+from experiments.tasks import TASKS
 from experiments.workdir import check_same_experiment, claim
 
 _LOG = logging.getLogger("experiments.train")  # __name__ is __main__ here
@@ -34,27 +44,39 @@ def main() -> None:
     """Runs what the config lists and has not finished in the working directory."""
     config, workdir = _CONFIG.value, Path(_WORKDIR.value)
     try:
-        runs, detection, task = prepare(config, workdir)
+        runs, task = prepare(config, workdir)
     except (ValueError, OSError) as error:
         raise launch.InputError(error) from error
 
-    optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
-    path = PATHS[config.path](detection.detector.loss, optimizer, config)
+    optimizers = {
+        name: OPTIMIZERS[name].make(config.learning_rates[name])
+        for name in config.optimizers
+    }
+    paths = {
+        name: PATHS[config.path](task.loss, optimizer, config)
+        for name, optimizer in optimizers.items()
+    }
     folders = {run: run_directory(workdir, run) for run in runs}
     left = [run for run in runs if not (folders[run] / RESULT).exists()]
     _LOG.info("%d runs, %d finished before", len(runs), len(runs) - len(left))
     with Progress(len(left), config.num_iterations) as progress:
         for run in left:
-            train(run, task, path, config, folders[run], progress)
+            train(run, task, paths[run.optimizer], config, folders[run], progress)
 
     report.write_report(runs, workdir)
-    draw_comparison(runs, detection, task, optimizer, workdir)
+    if task.draw is not None:
+        trained = [
+            (run.title, restore_params(run, task, optimizers[run.optimizer], folder))
+            for run, folder in folders.items()
+            if run.seed == 0
+        ]
+        task.draw(trained, workdir)
     print(f"\nResults are in {workdir.absolute()}:")
     for entry in sorted(workdir.iterdir()):
         print(f"  {entry.name}")
 
 
-def prepare(config: Any, workdir: Path) -> tuple[list[Run], DetectionTask, Task]:
+def prepare(config: Any, workdir: Path) -> tuple[list[Run], Task]:
     """Everything that wrong input can stop, so that it stops before training.
 
     Raises:
@@ -67,10 +89,15 @@ def prepare(config: Any, workdir: Path) -> tuple[list[Run], DetectionTask, Task]
     runs = list_runs(config)
     for run in runs:
         design(run, config)
-    detection = load_detection_task(config, default_cache=workdir / "data")
-    task = detection.task(num_partitions=config.num_partitions)
+    task = TASKS[config.task](config, workdir)
+    smallest = np.bincount(task.partition, minlength=config.num_partitions).min()
+    if config.batch_size > smallest:
+        raise ValueError(
+            f"config.batch_size = {config.batch_size}; accepted: at most {smallest}, "
+            "the examples of the smallest partition"
+        )
     claim(config, workdir)
-    return runs, detection, task
+    return runs, task
 
 
 if __name__ == "__main__":

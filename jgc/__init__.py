@@ -8,8 +8,10 @@
     error = jgc.residual.exact(plan).mean             # E‖g − ĝ‖²
 
 The core is `CodingPlan`, `codes`, `decoders`, `residual` and `stragglers`. Imported by
-name: `jgc.training`, coded steps for a user's own loss; `jgc.diagnostics`, numbers and
-pictures of a plan; `jgc.detection`, an extra.
+name (`import jgc.optim`): `jgc.training`, coded steps for a user's own loss;
+`jgc.optim`, optax transformations; `jgc.diagnostics`, numbers and pictures of a plan;
+`jgc.plan_file`; `jgc.adviser`, `jgc.deadline` and `jgc.redesign`, what to choose;
+`jgc.theory`, bounds on convergence; `jgc.distributed` and `jgc.detection`, extras.
 """
 
 from jgc import codes, decoders, residual, stragglers

@@ -84,8 +84,9 @@ def advise(
     p = _checks.probabilities(p)
     capacity = _checks.scalar("capacity", capacity, 0, 1)
     common = _checks.scalar("common_part", common_part, 0, 1)
-    sizes = num_partitions or [p.size * factor for factor in (1, 2, 4, 8)]
-    sizes = [_checks.count("num_partitions", n) for n in sizes]
+    if num_partitions is None or len(num_partitions) == 0:
+        num_partitions = [p.size * factor for factor in (1, 2, 4, 8)]
+    sizes = [_checks.count("num_partitions", n) for n in num_partitions]
     options = [option for n in sizes if (option := _fill(p, n, capacity))]
     if not options:
         able = int((p < 1).sum())

@@ -64,6 +64,9 @@ class CodingPlan:
 
         Returns:
             The same pytree with a leading axis over the k workers.
+
+        Raises:
+            ValueError: a leading axis other than n.
         """
         # One matrix product beats gather and scatter once A is fairly full, and
         # never holds more than the gradients and the messages.
@@ -71,6 +74,8 @@ class CodingPlan:
 
         def encode_leaf(gradient: Array) -> Array:
             gradient = _as_inexact(gradient)
+            # A gather would read rows that are not there from the last one.
+            _check_axis("gradients", gradient, self.num_partitions, "partitions")
             coefficient = jnp.asarray(self.edge_coefficient, gradient.dtype)
             if is_dense:
                 shape = (self.num_workers, self.num_partitions)
@@ -102,11 +107,15 @@ class CodingPlan:
 
         Returns:
             The pytree without its leading axis.
+
+        Raises:
+            ValueError: a leading axis or a mask of another size than k.
         """
-        mask = jnp.asarray(mask, bool)
+        mask = self._checked_mask(mask)
 
         def decode_leaf(message: Array) -> Array:
             message = _as_inexact(message)
+            _check_axis("messages", message, self.num_workers, "workers")
             answered = mask.reshape(mask.shape + (1,) * (message.ndim - 1))
             weights = jnp.asarray(self.weights, message.dtype)
             return _weighted_sum(weights, jnp.where(answered, message, 0))
@@ -118,8 +127,12 @@ class CodingPlan:
 
         Args:
             mask: I_i, whether worker i answered in time.
+
+        Raises:
+            ValueError: a mask of another shape than (k,).
         """
         dtype = jnp.result_type(float)
+        mask = self._checked_mask(mask)
         received = jnp.where(mask, jnp.asarray(self.weights, dtype), 0)
         coefficient = jnp.asarray(self.edge_coefficient, dtype)
         return jax.ops.segment_sum(
@@ -127,6 +140,14 @@ class CodingPlan:
             self.edge_partition,
             num_segments=self.num_partitions,
         )
+
+    def _checked_mask(self, mask: Bool[Array, " k"]) -> Bool[Array, " k"]:
+        mask = jnp.asarray(mask, bool)
+        if mask.shape != (self.num_workers,):
+            raise ValueError(
+                f"mask must have shape ({self.num_workers},), got {mask.shape}"
+            )
+        return mask
 
     # --- What a designer asks: on the host, in NumPy float64. ---
 
@@ -147,6 +168,7 @@ class CodingPlan:
 
     def edge_alpha(self) -> Float[np.ndarray, " E"]:
         """α_i^j = (1 − p_i) w_i a_ij of each edge (P3)."""
+        self._check_is_one()
         p = np.asarray(self.straggler_probabilities, np.float64)
         w = np.asarray(self.weights, np.float64)
         a = np.asarray(self.edge_coefficient, np.float64)
@@ -161,6 +183,7 @@ class CodingPlan:
         return self._dense(np.asarray(self.edge_coefficient, np.float64))
 
     def _dense(self, edge_values: Float[np.ndarray, " E"]) -> np.ndarray:
+        self._check_is_one()
         matrix = np.zeros((self.num_workers, self.num_partitions))
         np.add.at(
             matrix,
@@ -168,6 +191,21 @@ class CodingPlan:
             edge_values,
         )
         return matrix
+
+    def _check_is_one(self) -> None:
+        if np.ndim(self.edge_worker) != 1:
+            raise ValueError(
+                f"this is a batch of {np.shape(self.edge_worker)[:-1]} plans; "
+                "ask one of them"
+            )
+
+
+def _check_axis(name: str, leaf: Array, size: int, what: str) -> None:
+    if leaf.shape[:1] != (size,):
+        raise ValueError(
+            f"{name} must have a leading axis over the {size} {what}, got shape "
+            f"{leaf.shape}"
+        )
 
 
 def _as_inexact(leaf: Array) -> Array:

@@ -16,7 +16,9 @@ def cyclic_repetition(
 
     Exact for any s stragglers by `jgc.decoders.least_squares`, at load s + 1; with more
     than s it falls off fast, and it takes no notice of p. Small s only: the weights
-    that an unlucky set of stragglers needs grow exponentially with s.
+    that an unlucky set of stragglers needs grow exponentially with s. At k = 20 the
+    worst of 500 such sets leaves ‖c − 1‖² = 4e-23 for s = 3 and 3e-17 for s = 5;
+    without `jax_enable_x64` it leaves 0.02 and 0.6.
 
     In [5] the coefficients are drawn at random; here they are the values on the circle,
     θ_j = 2πj/k, of trigonometric polynomials with k − s frequencies, whose zeros are

@@ -182,8 +182,10 @@ def _least_similar(p: Float[np.ndarray, " m"], edges: _Edges, rho: float) -> np.
     is_free = holders_always > 0
     inverse_odds = np.zeros(p.size)
     if not always.all():
-        inverse_odds[~always] = inverse_odds_shares(p[~always])
-        inverse_odds[~always] = np.maximum(inverse_odds[~always], 1e-290)
+        # Only ratios matter. Those of float64 probabilities span e^781, which fits
+        # between the least and the largest float64 when the largest is put near e^660.
+        log_inverse_odds = np.log1p(-p[~always]) - np.log(p[~always])
+        inverse_odds[~always] = np.exp(log_inverse_odds - log_inverse_odds.max() + 660)
     alpha = _stationary(
         edges, inverse_odds, theta, np.ones(edges.num_partitions), is_pinned=is_free
     )

@@ -93,14 +93,16 @@ def _order(
 ) -> tuple[Int[np.ndarray, " groups"], int]:
     """Reverse Cuthill–McKee on who shares a partition, and the bandwidth it leaves."""
     size = matrices[0].shape[0]
-    pattern = sparse.csr_array((size, size), dtype=np.int8)
+    pattern = sparse.csr_array((size, size), dtype=bool)
     for matrix in matrices:
         support = (matrix != 0).astype(np.int64)
         # The holders of a partition are a clique, which no order makes narrow.
         if np.asarray(support.sum(axis=0)).max(initial=0) > _LARGEST_BANDWIDTH + 1:
             return np.arange(size), size - 1
-        pattern = pattern + (support @ support.T > 0).astype(np.int8)
-    order = reverse_cuthill_mckee(sparse.csr_matrix(pattern), symmetric_mode=True)
+        # Booleans: counts of plans would wrap round to 0 in a small integer.
+        pattern = pattern + (support @ support.T > 0)
+    graph = sparse.csr_matrix(pattern, dtype=np.int8)
+    order = reverse_cuthill_mckee(graph, symmetric_mode=True)
     rank = np.empty(size, np.int64)
     rank[order] = np.arange(size)
     row, column = pattern.nonzero()

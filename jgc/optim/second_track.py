@@ -101,6 +101,8 @@ def two_track_coefficients(
     plan: CodingPlan,
     second_moment_weights: Float[np.ndarray | Array, " k"],
     mask: Bool[Array, " k"],
+    *,
+    decoder: decoders.Decoder = decoders.fixed,
 ) -> Float[Array, "2 n"]:
     """What g_j is multiplied by in either track, for `jgc.training.make_step`.
 
@@ -108,10 +110,12 @@ def two_track_coefficients(
         plan: the code.
         second_moment_weights: v of (42).
         mask: I_i, whether worker i answered in time.
+        decoder: of the first track. Weights that depend on the mask have no v of their
+            own in the paper: the second track keeps the v of the code.
     """
     return jnp.stack(
         [
-            plan.coefficients(mask),
+            decoder.coefficients(plan, mask),
             replace(plan, weights=second_moment_weights).coefficients(mask),
         ]
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jgc.decoders import fixed
 from jgc.residual.blocks import BLOCKS_PER_CALL, Sampling, Source, block_moments
@@ -141,9 +141,20 @@ class Run:
         return not decodes and self.sampling.model is None
 
     def _is_precise(self, moments: Moments) -> bool:
-        return moments.count >= _LEAST_SAMPLES and self._relative(moments) <= (
-            self.target or 0.0
-        )
+        if moments.count < _LEAST_SAMPLES:
+            return False
+        # Equal errors of random masks are no precision, but rare masks not met yet.
+        variance = moments.scatter[:, 0, 0] / moments.count
+        is_equal = variance <= (1e-12 * moments.mean[:, 0]) ** 2
+        if (is_equal & self._is_random()).any():
+            return False
+        return self._relative(moments) <= (self.target or 0.0)
+
+    def _is_random(self) -> Bool[np.ndarray, " plans"]:
+        """Whether a plan's masks differ: some p is neither 0 nor 1."""
+        limits = self.source.thresholds
+        varies = (np.asarray(limits.at) > 0) | (np.asarray(limits.fraction) > 0)
+        return np.asarray(varies.any(axis=1) | (self.sampling.model is not None))
 
     def _relative(self, moments: Moments) -> float:
         mean, standard_error = moments.estimate(self.control_means)

@@ -24,6 +24,7 @@ from jgc.residual.enumeration import (
 from jgc.residual.gradient_model import gradient_model
 from jgc.residual.random_masks import (
     block_size,
+    check_model,
     is_stateful,
     key_words,
     thresholds,
@@ -111,12 +112,15 @@ def monte_carlo(
         num_trials: masks to draw, at most; at least 2.
         decoder: from `jgc.decoders`, or a `Decoder` of your own, given masks
             (k, trials).
-        model: of the stragglers; by default independent, with the plan's p.
+        model: of the stragglers, of the plan's k workers; by default independent, with
+            the plan's p. A trace needs `replay(…, random_start=True)`.
         similarity: ρ in [0, 1], as in `exact`; default 1.
         gram: G (n, n), as in `exact`.
         gradients: the partition gradients (n, dimension), as in `exact`.
         target_relative_error: stop once the standard error is at most this times the
-            mean, of every plan; looked at after each block, from 256 samples on.
+            mean, of every plan; looked at after each block, from 256 samples on. Random
+            masks whose errors were all equal so far do not stop a run: the rare ones
+            that matter may not have come yet.
         control_variate: for decoders that depend on the mask, where stragglers are
             independent, also measure the fixed decoder's error, the partitions lost
             and the workers that answered, whose means are known, and remove the part
@@ -151,6 +155,8 @@ def monte_carlo(
     )
     words = key_words(key)
     k = plans[0].num_workers
+    if model is not None:
+        check_model(model, key, num_workers=k, steps=chain_length)
     steps = chain_length if model is not None and is_stateful(model, key) else 1
     controlled = control_variate and can_be_controlled(decoder, model)
     decoder = decoder.specialised(plans)

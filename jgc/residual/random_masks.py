@@ -184,6 +184,31 @@ def model_mask(
     return masks.reshape(chains * steps, -1).T
 
 
+def check_model(
+    model: StragglerModel, key: PRNGKeyArray, *, num_workers: int, steps: int
+) -> None:
+    """Raises ValueError for other workers than the plans', or the same masks always.
+
+    A replay that starts at the first row plays the same rows in every chain: their
+    mean is not the trace's, and their standard error is 0.
+    """
+    mask = jax.eval_shape(lambda key: model.sample(model.init(key), key)[0], key)
+    if mask.shape != (num_workers,):
+        raise ValueError(
+            f"model must be of the plan's {num_workers} workers, got masks of shape "
+            f"{mask.shape}"
+        )
+    if is_stateful(model, key):
+        masks = model_mask(model, key, jnp.uint32(0), chains=8, steps=max(steps, 64))
+        chains = np.asarray(masks).reshape(num_workers, 8, -1)
+        is_same = (chains == chains[:, :1]).all()
+        if is_same and (chains != chains[:, :, :1]).any():
+            raise ValueError(
+                "model must depend on its key, got the same masks for 8 keys; a trace "
+                "needs replay(…, random_start=True)"
+            )
+
+
 def is_stateful(model: StragglerModel, key: PRNGKeyArray) -> bool:
     """Whether a model's iterations depend on one another."""
     init: Callable[[PRNGKeyArray], object] = model.init

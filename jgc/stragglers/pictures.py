@@ -129,7 +129,7 @@ def _burst_panel(axis: Any, masks: Bool[np.ndarray, "T k"]) -> None:
     axis.bar(size, found, color="C0", alpha=0.6, label="seen")
     axis.plot(size, _expected_bursts(masks, size), "ko", label="if independent")
     axis.set(
-        yscale="log",
+        yscale="log" if lengths.size else "linear",
         ylim=(0.5, None),
         xlabel="rounds late in a row",
         ylabel="bursts",

@@ -130,3 +130,17 @@ def test_placement_errors(placement, message):
 def test_partition_on_lost_workers_only():
     with pytest.raises(ValueError, match="the first is partition 1"):
         codes.on_placement([0.3, 1.0], np.eye(2))
+
+
+@pytest.mark.parametrize("smallest", [1e-100, 1e-300, 5e-324])
+def test_a_tiny_p_leaves_the_others_their_proportions(smallest):
+    placement = np.eye(6, dtype=bool)
+    placement[:, 1] = placement[5] = True
+    p = [smallest, 0.5, 0.9, 0.3, 0.2, 1 - 1e-12]
+    error = [
+        jgc.residual.exact(
+            codes.on_placement([q, *p[1:]], placement, similarity=0.3), similarity=0.3
+        ).mean
+        for q in (smallest, 1e-50)
+    ]
+    assert error[0] == pytest.approx(error[1], rel=1e-9)

@@ -122,3 +122,24 @@ def test_plans_are_compared_by_identity_and_hashable():
     plan = codes.interval([0.5, 0.5], num_partitions=4)
     assert isinstance(plan, CodingPlan)
     assert len({plan, plan}) == 1
+
+
+@pytest.mark.parametrize("size", [1, -1, 1000])
+def test_other_sizes_than_the_plans_are_refused(plan, size):
+    n, k = plan.num_partitions, plan.num_workers
+    with pytest.raises(ValueError, match="gradients must have a leading axis"):
+        plan.encode(jnp.ones((size if size > 0 else n - 1, 2)))
+    with pytest.raises(ValueError, match="messages must have a leading axis"):
+        plan.decode(jnp.ones((size if size > 0 else k - 1, 2)), np.ones(k, bool))
+    mask = np.ones(size if size > 0 else k - 1, bool)
+    for use in (plan.coefficients, lambda m: plan.decode(jnp.ones((k, 2)), m)):
+        with pytest.raises(ValueError, match="mask must have shape"):
+            use(mask)
+
+
+@pytest.mark.parametrize("ask", ["edge_alpha", "alpha", "encoding_matrix"])
+def test_a_batch_has_no_matrix_of_its_own(ask):
+    plan = BRANCHES[0]
+    batch = jax.tree.map(lambda *leaves: np.stack(leaves), plan, plan)
+    with pytest.raises(ValueError, match="batch of"):
+        getattr(batch, ask)()

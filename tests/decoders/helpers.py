@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 import jgc
-from jgc import codes
+from jgc import codes, decoders
 
 PSI = np.array([2, 1.7, 1.5, 1.2, 0.9, 0.6, 0.3, 0.15])
 P = jgc.stragglers.deadline_probabilities(PSI, deadline=1.5)
@@ -69,6 +69,10 @@ def best_coefficients(plan, masks):
     return c
 
 
+# A ring: worker i holds partitions i and i + 1.
+_RING = np.eye(8, dtype=bool) | np.roll(np.eye(8, dtype=bool), 1, axis=1)
+
+
 def case_plans():
     """Every family of codes at k = 8, by name."""
     key = jax.random.key(3)
@@ -76,6 +80,9 @@ def case_plans():
         "interval": codes.interval(P, num_partitions=10),
         "layers": codes.interval(P, num_partitions=6, layers=2),
         "scheme_i": codes.scheme_i(P, num_partitions=10),
+        "scheme_ii": codes.scheme_ii(P, num_partitions=10),
+        "sparse": codes.sparse(P, num_partitions=9),
+        "placement": codes.on_placement(P, _RING),
         "dense": codes.dense(P, num_partitions=5),
         "uncoded": codes.uncoded(P, num_partitions=9),
         "bernoulli": codes.bernoulli(P, num_partitions=8, replication=2, key=key),
@@ -87,3 +94,19 @@ def case_plans():
             [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5), (5, 6), (2,)], 7, p=P
         ),
     }
+
+
+DECODERS = {
+    name: getattr(decoders, name)
+    for name in ("fixed", "representative", "least_squares", "graph")
+}
+
+
+def decoder_cases(plans):
+    """All pairs of names of a plan and a decoder that it has."""
+    return [
+        (plan, decoder)
+        for plan in plans
+        for decoder in DECODERS
+        if decoder != "graph" or "graph" in plan
+    ]

@@ -7,23 +7,14 @@ import pytest
 
 from jgc import decoders
 
-from .helpers import all_masks, case_plans, plan_of
+from .helpers import DECODERS, all_masks, case_plans, decoder_cases, plan_of
 
 PLANS = {
     name: plan
     for name, plan in case_plans().items()
     if name in ("interval", "bernoulli", "fractional", "cyclic", "graph")
 }
-DECODERS = {
-    name: getattr(decoders, name)
-    for name in ("fixed", "representative", "least_squares", "graph")
-}
-CASES = [
-    (plan, decoder)
-    for plan in PLANS
-    for decoder in DECODERS
-    if decoder != "graph" or "graph" in plan
-]
+CASES = decoder_cases(PLANS)
 
 
 @pytest.fixture(scope="module")

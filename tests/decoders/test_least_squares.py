@@ -148,3 +148,11 @@ def test_an_interval_code_is_narrow_once_equal_workers_are_one():
     assert len(structure.representative) < 300
     dense = structure_of([codes.dense(p, num_partitions=5)])
     assert len(dense.representative) == 1
+
+
+def test_the_band_is_that_of_any_number_of_plans():
+    p = np.linspace(0.1, 0.6, 12)
+    plan = codes.cyclic_repetition(p, num_partitions=12, num_stragglers=1)
+    one = structure_of([plan])
+    assert one.bandwidth == 2
+    assert structure_of([plan] * 256) == one  # no 8-bit count of them

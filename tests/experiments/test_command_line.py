@@ -37,6 +37,10 @@ def run(workdir, *options):
     ("option", "parts"),
     [
         ("--config.data.direktory=x", ("direktory", "did you mean directory?")),
+        (
+            "--config.batch_size=5",
+            ("config.batch_size = 5", "accepted: at most 4"),
+        ),
         ("--config.num_workers=0", ("config.num_workers = 0", "at least 1")),
         ("--config.data.directory=/nowhere", ("/nowhere", "does not exist")),
     ],
@@ -91,6 +95,6 @@ def test_kill_9_and_resume_ends_in_the_same_bits(tmp_path):
 
     config = json.loads((killed / "config.json").read_text())
     assert config["num_iterations"] == 12
-    other = run(killed, *TINY, "--config.learning_rate=0.5")
+    other = run(killed, *TINY, "--config.learning_rates.sgd=0.5")
     assert other.returncode == 1
-    assert "other settings of config.learning_rate" in other.stderr
+    assert "other settings of config.learning_rates.sgd" in other.stderr

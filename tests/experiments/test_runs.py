@@ -10,8 +10,11 @@ import pytest
 
 import jgc
 from experiments import paths, settings
+from experiments.groups import read_groups
+from experiments.optimizers import OPTIMIZERS
 from experiments.plans import SCHEMES
 from experiments.progress import Progress
+from experiments.report import write_report
 from experiments.runs import (
     RESULT,
     Run,
@@ -22,6 +25,8 @@ from experiments.runs import (
     run_directory,
     train,
 )
+from experiments.tasks import TASKS
+from experiments.two_track_report import pair_up
 from jgc.files import read_json_lines
 from jgc.plan_file import save_plan
 from tests.training import problems
@@ -61,6 +66,7 @@ def config():
 def task():
     examples = problems.examples()
     return Task(
+        loss=problems.loss,
         init=lambda key: {
             "weight": jax.random.normal(key, (problems.DIMENSION,)),
             "bias": jnp.zeros(()),
@@ -231,3 +237,122 @@ def test_reported_errors_are_those_of_the_decoder_in_use(
     )
     n = config.num_partitions
     assert result["relative_error_orthogonal"] == pytest.approx(expected.mean / n)
+
+
+def final_params(tmp_path, config, task, run, optimizer):
+    path = paths.simulated(problems.loss, optimizer, config)
+    with Progress(1, config.num_iterations) as progress:
+        train(run, task, path, config, tmp_path / run.name, progress)
+    return restore_params(run, task, optimizer, tmp_path / run.name)
+
+
+def test_two_tracks_of_optimal_structure_are_a_learning_rate(tmp_path, config, task):
+    """v = κw: with m/(κ√ν + ε), two-track Adam is Adam at γ/κ and ε/κ."""
+    run = Run("interval", 1.5, 0, "two_track_adam", 0.5)
+    kappa = jgc.optim.second_moment_ratio(design(run, config), noise_ratio=0.5)
+    assert kappa < 0.9
+    found = final_params(
+        tmp_path, config, task, run, OPTIMIZERS["two_track_adam"].make(0.05)
+    )
+    expected = final_params(
+        tmp_path, config, task, RUN, optax.adam(0.05 / kappa, eps=1e-8 / kappa)
+    )
+    chex.assert_trees_all_close(found, expected, rtol=1e-4)
+
+
+def test_two_tracks_of_decoders_that_look_at_the_mask(config):
+    run = Run("od", 1.5, 0)
+    plan, decoder = design(run, config), SCHEMES["od"].decoder
+    v = jgc.decoders.second_moment_weights(plan, noise_ratio=1.0)
+    for seed in range(3):
+        mask = jax.random.bernoulli(jax.random.key(seed), 0.5, (5,))
+        first, second = jgc.optim.two_track_coefficients(plan, v, mask, decoder=decoder)
+        a = plan.encoding_matrix()
+        np.testing.assert_allclose(first, decoder(plan, mask) @ a, rtol=1e-5)
+        np.testing.assert_allclose(second, (mask * v) @ a, rtol=1e-5)
+
+
+def test_optimizers_are_listed_with_their_noise_ratios(config):
+    config.schemes, config.deadlines = ("gd", "interval"), (1.5,)
+    config.optimizers, config.noise_ratios = ("adam", "two_track_adam"), (0.5, 1.0)
+    config.num_seeds = 1
+    assert [run.name for run in list_runs(config)] == [
+        "gd-adam-seed0",
+        "interval-deadline1.5-adam-seed0",
+        "interval-deadline1.5-two_track_adam-ratio0.5-seed0",
+        "interval-deadline1.5-two_track_adam-ratio1-seed0",
+    ]
+
+
+class Stream:
+    """The examples of a task, batch by batch; notes what was asked for."""
+
+    def __init__(self, examples):
+        self.examples = examples
+        self.asked = []
+
+    def batches(self, indices):
+        for batch in indices:
+            self.asked.append(batch)
+            yield jax.tree.map(lambda leaf, b=batch: np.asarray(leaf)[b], self.examples)
+
+
+def test_mini_batches_resume_exactly_from_memory_and_from_a_stream(
+    tmp_path, config, task
+):
+    config.batch_size = 2
+    whole = final_params(tmp_path / "whole", config, task, RUN, OPTIMIZER)
+    stream = Stream(task.examples)
+    streamed = task._replace(examples=stream)
+    path = paths.simulated(problems.loss, OPTIMIZER, config)
+    folder = tmp_path / "broken"
+    with pytest.raises(Killed), KillsAfter(10) as progress:
+        train(RUN, streamed, path, config, folder / RUN.name, progress)
+    broken = final_params(folder, config, streamed, RUN, OPTIMIZER)
+    chex.assert_trees_all_equal(whole, broken)
+    metrics = [
+        tmp_path / name / RUN.name / "metrics.jsonl" for name in ("whole", "broken")
+    ]
+    assert read_json_lines(metrics[0]) == read_json_lines(metrics[1])
+    assert len({batch.tobytes() for batch in stream.asked}) == 20
+    assert stream.asked[0].shape == (2 * config.num_partitions,)
+
+
+def test_logistic_regression_to_its_report(tmp_path, config):
+    config.task, config.schemes, config.deadlines = "logistic", ("gd", "sgc"), (1.5,)
+    config.optimizers, config.noise_ratios = ("adam", "two_track_adam"), (0.5, 2.0)
+    config.num_seeds, config.num_iterations = 2, 30
+    config.logistic.num_train, config.logistic.num_validation = 100, 50
+    settings.check(config)
+    task = TASKS[config.task](config, tmp_path)
+    runs = list_runs(config)
+    optimizers = {name: OPTIMIZERS[name].make(0.05) for name in config.optimizers}
+    opened = {
+        name: paths.simulated(task.loss, optimizer, config)
+        for name, optimizer in optimizers.items()
+    }
+    with Progress(len(runs), config.num_iterations) as progress:
+        for run in runs:
+            folder = run_directory(tmp_path, run)
+            train(run, task, opened[run.optimizer], config, folder, progress)
+    write_report(runs, tmp_path)
+
+    table = (tmp_path / "table.md").read_text().splitlines()
+    assert "accuracy" in table[0]
+    assert "mAP" not in table[0]
+    assert len(table) == 2 + 1 + 3  # GD under Adam; SGC under Adam and two ratios
+    accuracy = json.loads((run_directory(tmp_path, runs[0]) / RESULT).read_text())
+    assert accuracy["accuracy"] > 0.65
+
+    pairs = pair_up(read_groups(runs, tmp_path))
+    assert [pair.two_track.run.noise_ratio for pair in pairs] == [0.5, 2.0]
+    results = [group.results for group in pairs[1]]
+    np.testing.assert_allclose(
+        pairs[1].differences,
+        [
+            two["final_loss"] - one["final_loss"]
+            for two, one in zip(*results, strict=True)
+        ],
+    )
+    for name in ("convergence.png", "noise_ratios.png", "two_track.md"):
+        assert (tmp_path / name).stat().st_size > 0

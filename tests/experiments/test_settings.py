@@ -13,17 +13,24 @@ def test_defaults_are_accepted():
         ("num_workers", 0, "at least 1"),
         ("num_seeds", -1, "at least 1"),
         ("chunk_size", -2, "0 is all"),
-        ("learning_rate", 0.0, "above 0"),
-        ("learning_rate", float("nan"), "above 0"),
+        ("batch_size", -1, "0 is all"),
+        ("data.in_memory", False, "a batch_size above 0"),
+        ("learning_rates.adam", 0.0, "above 0"),
+        ("learning_rates.sgd", float("nan"), "above 0"),
         ("psi_max", 0.01, "at least psi_min"),
         ("deadlines", (1.1, 1.0), "above 1"),
         ("deadlines", (), "above 1"),
         ("deadlines", ("soon",), "above 1"),
         ("deadlines", (1.1, 1.1), "no repetition"),
         ("schemes", ("gd", "magic"), "interval"),
-        ("optimizer", "magic", "adam, momentum, sgd"),
         ("model.compute_dtype", "float16", "bfloat16, float32"),
-        ("path", "magic", "simulated, spmd"),
+        ("optimizers", ("magic",), "adam, momentum, sgd, two_track_adam"),
+        ("noise_ratios", (1.0, 0.0), "above 0"),
+        ("noise_ratios", (float("inf"),), "finite"),
+        ("task", "magic", "detection, logistic"),
+        ("logistic.num_train", 0, "at least 1"),
+        ("logistic.regularizer", -1.0, "at least 0"),
+        ("path", "magic", "ray, simulated, spmd"),
         ("data.max_objects", 0, "at least 1"),
     ],
 )
@@ -35,3 +42,10 @@ def test_errors_name_key_value_and_what_is_accepted(key, value, accepted):
         settings.check(config)
     for part in (f"config.{key}", repr(value), accepted):
         assert part in str(error.value)
+
+
+def test_two_tracks_need_a_scheme_that_does_not_wait():
+    config = settings.default()
+    config.schemes, config.optimizers = ("gd",), ("two_track_adam",)
+    with pytest.raises(ValueError, match=r"config.optimizers = .*single track too"):
+        settings.check(config)

@@ -13,20 +13,11 @@ import jgc
 from jgc import codes, decoders
 from jgc.residual import driver, enumerate_masks, exact, monte_carlo
 
-from ..decoders.helpers import P, case_plans
+from ..decoders.helpers import DECODERS, P, case_plans, decoder_cases
 
 PLANS = case_plans()
 KEY = jax.random.key(11)
-DECODERS = {
-    name: getattr(decoders, name)
-    for name in ("fixed", "representative", "least_squares", "graph")
-}
-CASES = [
-    (plan, decoder)
-    for plan in PLANS
-    for decoder in DECODERS
-    if decoder != "graph" or "graph" in plan
-]
+CASES = decoder_cases(PLANS)
 
 
 def deviation(sampled, reference):
@@ -38,9 +29,9 @@ def deviation(sampled, reference):
 def test_within_standard_errors_of_enumeration(plan, decoder):
     plan, decoder = PLANS[plan], DECODERS[decoder]
     options = {"similarity": 0.3, "decoder": decoder}
-    sampled = monte_carlo(KEY, plan, num_trials=10**6, **options)
+    sampled = monte_carlo(KEY, plan, num_trials=10**7, **options)
     reference = enumerate_masks(plan, **options)
-    assert sampled.trials == 10**6
+    assert sampled.trials == 10**7
     if sampled.standard_error > 1e-12 * reference.mean:
         assert deviation(sampled, reference) < 4
     else:  # the control variate explains all of it
@@ -276,3 +267,34 @@ def test_bad_arguments(options, message):
     arguments = {"key": KEY, "plan": PLANS["interval"], "num_trials": 100} | options
     with pytest.raises(ValueError, match=message):
         monte_carlo(arguments.pop("key"), arguments.pop("plan"), **arguments)
+
+
+def test_rare_masks_are_waited_for():
+    plan = codes.interval([1e-5] * 3, num_partitions=3)
+    sampled = monte_carlo(
+        KEY, plan, num_trials=10**6, similarity=0.0, target_relative_error=0.3
+    )
+    # No worker straggles in the first block, whose errors are all equal.
+    assert sampled.trials > 16384
+    assert sampled.mean > exact(plan, similarity=0.0).mean / 4
+    sure = codes.interval([0.0, 1.0, 0.0], num_partitions=3)
+    known = monte_carlo(KEY, sure, num_trials=10**6, target_relative_error=0.3)
+    assert known.trials == 16384
+
+
+@pytest.mark.parametrize("decoder", [decoders.fixed, decoders.least_squares])
+def test_a_model_of_other_workers_is_refused(decoder):
+    plan = codes.interval([0.3] * 5, num_partitions=5)
+    model = jgc.stragglers.bernoulli([0.3] * 6)
+    with pytest.raises(ValueError, match="model must be of the plan's 5 workers"):
+        monte_carlo(KEY, plan, num_trials=100, model=model, decoder=decoder)
+
+
+def test_a_replay_from_its_first_row_is_refused():
+    latencies = np.random.default_rng(0).exponential(1, (500, 4))
+    plan = codes.interval([0.3] * 4, num_partitions=4)
+    recorded = jgc.stragglers.trace(latencies)
+    replay = jgc.stragglers.replay(recorded)
+    model = jgc.stragglers.at_deadline(replay, 1.0)
+    with pytest.raises(ValueError, match="random_start=True"):
+        monte_carlo(KEY, plan, num_trials=1000, model=model)

@@ -165,6 +165,7 @@ def test_fitted_prior_of_workers_that_are_alike_pools_them():
     assert prior.late + prior.in_time > 300
     for extreme in (np.zeros(4), np.full(4, 30)):
         prior = estimation.fit_beta_prior(extreme, rounds=30)
+        assert prior == estimation.JEFFREYS
         found = estimation.estimate(
             estimation.counting(4, prior=prior), np.tile(extreme == 0, (30, 1))
         )

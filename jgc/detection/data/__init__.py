@@ -1,8 +1,9 @@
 """Detection data through TFDS, as fixed-shape arrays.
 
 `open_source` opens COCO 2017, a folder in COCO's layout or the embedded shapes;
-`load_split` turns a split into arrays; `assign_partitions` cuts it into the n
-partitions that gradient coding assigns to workers.
+`load_split` turns a split into arrays, `StreamedSplit` reads it batch by batch;
+`assign_partitions` cuts it into the n partitions that gradient coding assigns to
+workers.
 """
 
 from jgc.detection.data import _requirements as _requirements  # before all others
@@ -14,6 +15,7 @@ from jgc.detection.data.partition import assign_partitions
 from jgc.detection.data.report import REASONS, SplitReport
 from jgc.detection.data.shapes import SHAPE_CATEGORIES, generate_shapes
 from jgc.detection.data.source import DetectionSource, Record, open_source
+from jgc.detection.data.stream import StreamedSplit
 
 __all__ = [
     "COCO_2017",
@@ -26,6 +28,7 @@ __all__ = [
     "LoadedSplit",
     "Record",
     "SplitReport",
+    "StreamedSplit",
     "assign_partitions",
     "generate_shapes",
     "load_split",

@@ -63,9 +63,9 @@ def load_split(
             raise ValueError(f"{name}={value} must be at least 1")
     count = len(source) if limit is None else min(limit, len(source))
     images = np.empty((count, size, size, 3), np.uint8)
-    loaded: list[_Loaded] = []
+    loaded: list[LoadedImage] = []
     decoded = map_in_order(
-        lambda index: _load(source, index, size),
+        lambda index: load_image(source, index, size),
         range(count),
         num_threads=default_threads() if num_threads is None else num_threads,
     )
@@ -85,7 +85,7 @@ def load_split(
     slots = max(most, 1) if max_objects is None else max_objects
     excess = [max(len(record.label) - slots, 0) for record in records]
     return LoadedSplit(
-        examples=_pad(images, records, slots),
+        examples=pad(images, records, slots),
         image_ids=np.array([record.image_id for record in records], np.int64),
         ground_truth=_ground_truth(source, loaded),
         dropped_objects=sum(excess),
@@ -93,15 +93,22 @@ def load_split(
     )
 
 
-class _Loaded(NamedTuple):
-    record: Record  # without its image
+class LoadedImage(NamedTuple):
+    """An example without its image, whose size in pixels it keeps."""
+
+    record: Record
     width: int
     height: int
 
 
-def _load(
+def load_image(
     source: DetectionSource, index: int, size: int
-) -> tuple[_Loaded, UInt8[np.ndarray, "S S 3"]]:
+) -> tuple[LoadedImage, UInt8[np.ndarray, "S S 3"]]:
+    """Reads an example, decodes its image and stretches it to size × size pixels.
+
+    Raises:
+        ValueError: the image can't be decoded.
+    """
     record = source.record(index)
     try:
         image = decode_image(record.encoded)
@@ -110,13 +117,14 @@ def _load(
             f"image {record.file_name!r} (id {record.image_id}) in {source.directory} "
             f"can't be decoded: {error}"
         ) from error
-    loaded = _Loaded(record._replace(encoded=b""), image.width, image.height)
+    loaded = LoadedImage(record._replace(encoded=b""), image.width, image.height)
     return loaded, resize_to_square(image, size=size)
 
 
-def _pad(
+def pad(
     images: UInt8[np.ndarray, "N S S 3"], records: Sequence[Record], slots: int
 ) -> Examples:
+    """The examples of images and their records, the objects in `slots` slots."""
     shape = len(records), slots
     arrays: dict[str, Any] = {  # NumPy's where the type has JAX's: still on the host
         "image": images,
@@ -135,7 +143,9 @@ def _pad(
     return Examples(**arrays)
 
 
-def _ground_truth(source: DetectionSource, loaded: Sequence[_Loaded]) -> dict[str, Any]:
+def _ground_truth(
+    source: DetectionSource, loaded: Sequence[LoadedImage]
+) -> dict[str, Any]:
     annotations = [
         annotation for one in loaded for annotation in _annotations(source, one)
     ]
@@ -166,7 +176,7 @@ def _ground_truth(source: DetectionSource, loaded: Sequence[_Loaded]) -> dict[st
     }
 
 
-def _annotations(source: DetectionSource, one: _Loaded) -> list[dict[str, Any]]:
+def _annotations(source: DetectionSource, one: LoadedImage) -> list[dict[str, Any]]:
     record = one.record
     scale = np.array([one.height, one.width, one.height, one.width], np.float64)
     annotations = []

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,8 +18,12 @@ def default_threads() -> int:
 
 
 def map_in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], *, num_threads: int
-) -> Iterator[Result]:
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    num_threads: int,
+    ahead: int | None = None,
+) -> Generator[Result]:
     """Yields function(item) for each item, in order, computed by threads.
 
     Unlike `Executor.map` it doesn't run through all of `items` at once, so images
@@ -29,15 +33,17 @@ def map_in_order(
         function: what to compute; an exception reaches the consumer.
         items: its arguments.
         num_threads: at least 1.
+        ahead: results that may lie waiting, at least 1; None: 4 a thread.
     """
     if num_threads < 1:
         raise ValueError(f"num_threads={num_threads} must be at least 1")
+    most = num_threads * _AHEAD if ahead is None else ahead
     with ThreadPoolExecutor(num_threads) as executor:
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
                 waiting.append(executor.submit(function, item))
-                if len(waiting) >= num_threads * _AHEAD:
+                if len(waiting) >= most:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

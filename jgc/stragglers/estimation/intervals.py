@@ -21,9 +21,9 @@ def credible_interval(
     """Equal-tailed interval of the Beta posterior of each p_i.
 
     With the default prior it is Jeffreys' interval, which covers the true p close to
-    `level` of the time, at its ends 0 and 1 of the counts too (there its outer end is 0
-    or 1; Brown, Cai & DasGupta, Statistical Science 2001). Counts of rounds that depend
-    on one another are worth fewer rounds than they seem; see `check_bursts`.
+    `level` of the time. Where all or none of the counts are late, its outer end is 1
+    or 0 with that prior (Brown, Cai & DasGupta, Statistical Science 2001). Rounds that
+    depend on one another are worth fewer than they seem; see `check_bursts`.
 
     Args:
         late: rounds in which each worker straggled (k,); discounted counts will do.
@@ -37,8 +37,10 @@ def credible_interval(
     counts, seen = checked_counts(late, rounds)
     tail = (1 - _level(level)) / 2
     a, b = prior.checked().late + counts, prior.in_time + seen - counts
-    low = np.where(counts == 0, 0.0, scipy.special.betaincinv(a, b, tail))
-    high = np.where(counts == seen, 1.0, scipy.special.betaincinv(a, b, 1 - tail))
+    low = scipy.special.betaincinv(a, b, tail)
+    high = scipy.special.betaincinv(a, b, 1 - tail)
+    if prior == JEFFREYS:
+        low, high = np.where(counts == 0, 0.0, low), np.where(counts == seen, 1.0, high)
     return low, high
 
 

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 
-# Range of the weight of a fitted prior, in rounds: from next to no belief to workers
-# that are alike as far as any record can tell.
-_LEAST_WEIGHT, _MOST_WEIGHT = 1e-2, 1e5
+# Range of the weight of a fitted prior, in rounds: from as little as Jeffreys' to
+# workers that are alike as far as any record can tell.
+_LEAST_WEIGHT, _MOST_WEIGHT = 1.0, 1e5
 
 
 class BetaPrior(NamedTuple):
@@ -47,7 +47,8 @@ def fit_beta_prior(late: ArrayLike, *, rounds: ArrayLike) -> BetaPrior:
     Its mean is the pooled straggler rate, its weight maximises the marginal (beta-
     binomial) likelihood. Good for many workers and few rounds, where each worker's own
     record says little: a worker never seen late is then as good as the cluster lets one
-    hope, not better. Not good where workers are of a few distinct kinds.
+    hope, not better. Not good where workers are of a few distinct kinds. Where no
+    worker was ever late, or none ever answered, there is nothing to fit: Jeffreys'.
 
     Args:
         late: rounds in which each worker straggled (k,).
@@ -57,6 +58,8 @@ def fit_beta_prior(late: ArrayLike, *, rounds: ArrayLike) -> BetaPrior:
         ValueError: counts that are negative or exceed the rounds.
     """
     counts, seen = checked_counts(late, rounds)
+    if counts.sum() in (0, seen.sum()):
+        return JEFFREYS
     mean = float((counts.sum() + 0.5) / (seen.sum() + 1))
     # Many workers have the same few counts.
     pairs, workers = np.unique([counts, seen], axis=1, return_counts=True)

@@ -1,0 +1,119 @@
+"""What the Ray driver adds to an iteration, against moving the bytes that must move.
+
+    python -m benchmarks.ray_overhead --workers 8
+    python -m benchmarks.ray_overhead --workers 32
+
+Workers whose gradient costs next to nothing send messages of the size of a model; an
+iteration is then the driver's and Ray's own time. It must put the parameters in the
+object store once, bring k messages there, and read each once. Beside it, in turns in
+the same process: `ray.put` and `ray.get` of the same bytes by the driver alone (1 + k
+vectors), a plain copy of them in memory, and one worker's own work without Ray, of
+which an iteration contains k over the cores.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import ray
+
+import jgc
+from benchmarks.machine import describe_machine
+from jgc.distributed import Driver, WorkerPool, wait_for
+from jgc.distributed.worker import Work, Worker
+
+
+def loss(params: jax.Array, examples: jax.Array) -> jax.Array:
+    """As cheap as a loss of all parameters can be."""
+    return examples * params.sum()
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """How long one call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--parameters", type=int, default=5_400_000)
+    parser.add_argument("--repeats", type=int, default=20)
+    options = parser.parse_args()
+    k = options.workers
+
+    params = jnp.zeros(options.parameters)
+    vector = np.asarray(params)
+    plan = jgc.codes.uncoded(np.full(k, 0.1), num_partitions=k)
+
+    def store() -> None:
+        references = [ray.put(vector) for _ in range(k + 1)]
+        for reference in references:
+            ray.get(reference)
+
+    def copy() -> None:
+        for _ in range(k + 1):
+            vector.copy()
+
+    alone = Worker()
+    shape = jax.ShapeDtypeStruct(params.shape, params.dtype)
+    ones = np.ones(1, np.float32)
+    alone.setup(Work(loss=loss, params=shape, num_examples=k), None, ones)
+
+    def work() -> None:
+        alone.work(1, 1, vector, ones)
+
+    waits: list[float] = []
+    names = ("iteration", "store", "copy", "worker")
+    times: dict[str, list[float]] = {name: [] for name in names}
+    start = time.perf_counter()
+    with WorkerPool(k) as pool:
+        driver = Driver(
+            pool,
+            loss,
+            optax.sgd(0.1),
+            plan,
+            params=params,
+            examples=np.ones(k, np.float32),
+            partition=np.arange(k),
+            policy=wait_for(k),
+        )
+        start_up = time.perf_counter() - start
+        state = driver.init(params)
+        for repeat in range(options.repeats + 2):  # the first two compile and warm up
+            began = time.perf_counter()
+            state, round = driver.advance(state)
+            row = {"iteration": time.perf_counter() - began}
+            row |= {"store": seconds(store), "copy": seconds(copy)}
+            row["worker"] = seconds(work)
+            if repeat >= 2:
+                waits.append(round.waited)
+                for name, value in row.items():
+                    times[name].append(value)
+
+    median = {name: statistics.median(values) for name, values in times.items()}
+    waited = statistics.median(waits)
+    print(describe_machine())
+    print(
+        f"{k} workers, {options.parameters:,} parameters, "
+        f"{(k + 1) * vector.nbytes / 1e6:.0f} MB an iteration; start {start_up:.1f} s"
+    )
+    print(f"  iteration: {1e3 * median['iteration']:.0f} ms, of which")
+    print(f"    until all messages are there and checked: {1e3 * waited:.0f} ms")
+    print(f"    decode and update: {1e3 * (median['iteration'] - waited):.0f} ms")
+    print(f"  one worker's own work: {1e3 * median['worker']:.1f} ms")
+    print(f"  put and get of the same bytes: {1e3 * median['store']:.0f} ms")
+    print(f"  copy of the same bytes: {1e3 * median['copy']:.0f} ms")
+    print(f"  iteration / put and get: {median['iteration'] / median['store']:.2f}")
+    print(f"  iteration / copy: {median['iteration'] / median['copy']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

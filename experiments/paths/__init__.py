@@ -1,0 +1,24 @@
+"""Where a run's iterations take place: what `config.path` names.
+
+For the same masks every path gives the same answer. A path decides on the masks: it may
+draw them, or find out which workers were late.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from experiments.paths.path import Iterations, TrainingPath
+from experiments.paths.ray import ray
+from experiments.paths.simulated import simulated
+from experiments.paths.spmd import spmd
+from jgc.training.simulated import Loss
+
+__all__ = ["PATHS", "Iterations", "TrainingPath"]
+
+PATHS: dict[str, Callable[[Loss, optax.GradientTransformation, Any], TrainingPath]] = {
+    "simulated": simulated,
+    "spmd": spmd,
+    "ray": ray,
+}

@@ -1,0 +1,53 @@
+"""What a training path is."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+import jgc
+from experiments.feeds import ExampleStream
+from jgc.training import TrainState
+from jgc.training.simulated import Examples, Params
+
+
+class Iterations(NamedTuple):
+    """The iterations of one run.
+
+    Attributes:
+        init: `init(params, key) -> state`, before the first iteration.
+        step: `step(state, key) -> (state, row)`, one iteration with a key of its own.
+            The row is what is logged: "loss", the mean training loss before the step,
+            and "answered", how many workers did.
+    """
+
+    init: Callable[[Params, Array], TrainState]
+    step: Callable[[TrainState, Array], tuple[TrainState, dict[str, float]]]
+
+
+class TrainingPath(Protocol):
+    """Opens the iterations of runs."""
+
+    def __call__(
+        self,
+        plan: jgc.CodingPlan,
+        decoder: jgc.decoders.Decoder,
+        examples: Examples | ExampleStream,
+        partition: Int[Array, " N"],
+        *,
+        batch_key: Array,
+        second_moment_weights: Float[np.ndarray, " k"] | None = None,
+    ) -> AbstractContextManager[Iterations]:
+        """The run's iterations, while they are open.
+
+        Args:
+            plan: the code.
+            decoder: how its messages are decoded.
+            examples: a leading axis over the N examples; may be on the host, or a
+                stream.
+            partition: the partition of each example.
+            batch_key: of the mini-batches.
+            second_moment_weights: v of (42), for optimizers of two tracks.
+        """

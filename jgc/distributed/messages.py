@@ -1,0 +1,64 @@
+"""What a worker sends, and whether it may be used."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+
+class Answer(NamedTuple):
+    """A worker's message, as one vector.
+
+    Attributes:
+        round: of the pool; says which parameters the gradient was taken at.
+        message: f_i = Σ_j a_ij g_j (4), the leaves of the parameters one after another
+            (`jax.flatten_util.ravel_pytree`).
+        partition_losses: the sum of the losses of each of the worker's partitions, in
+            the order of its edges.
+    """
+
+    round: int
+    message: Float[np.ndarray, " size"]
+    partition_losses: Float[np.ndarray, " b"]
+
+
+class Expected(NamedTuple):
+    """What a sound message looks like."""
+
+    size: int
+    dtype: np.dtype
+
+
+def why_rejected(answer: Any, expected: Expected, num_partitions: int) -> str | None:
+    """The reason for which an answer must not be decoded; None if it is sound.
+
+    Args:
+        answer: anything that came back.
+        expected: of the message.
+        num_partitions: b_i of the worker.
+    """
+    if not isinstance(answer, Answer):
+        return f"not an answer, but {type(answer).__name__}"
+    vectors = (
+        ("message", answer.message, expected.size, expected.dtype),
+        ("losses", answer.partition_losses, num_partitions, None),
+    )
+    for name, vector, size, dtype in vectors:
+        if not isinstance(vector, np.ndarray) or vector.dtype.kind not in "fV":
+            return f"its {name} are {type(vector).__name__}, not an array of floats"
+        if vector.shape != (size,):
+            return f"its {name} have shape {vector.shape} instead of ({size},)"
+        if dtype is not None and vector.dtype != dtype:
+            return f"its {name} are {vector.dtype} instead of {dtype}"
+    if not all_finite(answer.message):
+        return "its message has entries that are NaN or infinite"
+    return None
+
+
+def all_finite(vector: Float[np.ndarray, " size"]) -> bool:
+    """Whether no entry is NaN or infinite, in one pass and no memory to speak of."""
+    if vector.dtype.kind != "f":  # bfloat16 and its kin have no fast sum
+        return bool(np.isfinite(vector).all())
+    # A sum is finite unless an entry is not, or large entries overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(vector.sum())) or bool(np.isfinite(vector).all())
