@@ -144,6 +144,7 @@ def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
         width=config.model.width,
         strides=config.model.strides,
         min_scale=config.model.min_scale,
+        dtype=jnp.dtype(config.model.compute_dtype),
     )
     return DetectionTask(
         detector=detector,

@@ -82,6 +82,7 @@ def default() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.image_size = 320  # pixels to which images are stretched
+    config.model.compute_dtype = "float32"  # or "bfloat16"; parameters are float32
     config.model.width = 1.0  # multiplies every channel count
     config.model.strides = (16, 32, 64, 128, 256, 512)  # of the maps predicted from
     config.model.min_scale = 0.2  # of the smallest anchors, relative to the image
@@ -121,6 +122,8 @@ def check(config: ConfigDict) -> None:
         )
     for key in ("batch_size", "chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
+    dtypes = ("float32", "bfloat16")
+    require(config, "model.compute_dtype", dtypes.__contains__, listed(dtypes))
     require(config, "ray.deadline", lambda value: 0 <= value < math.inf, "at least 0")
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"

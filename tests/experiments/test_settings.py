@@ -23,6 +23,7 @@ def test_defaults_are_accepted():
         ("deadlines", ("soon",), "above 1"),
         ("deadlines", (1.1, 1.1), "no repetition"),
         ("schemes", ("gd", "magic"), "interval"),
+        ("model.compute_dtype", "float16", "bfloat16, float32"),
         ("optimizers", ("magic",), "adam, momentum, sgd, two_track_adam"),
         ("noise_ratios", (1.0, 0.0), "above 0"),
         ("noise_ratios", (float("inf"),), "finite"),

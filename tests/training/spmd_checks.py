@@ -63,10 +63,8 @@ class Spread:
         )
 
     def coefficients(self, weights):
-        return np.asarray(
-            device_coefficients(
-                self.plan, self.device, weights, num_devices=self.num_devices
-            )
+        return device_coefficients(
+            self.plan, self.device, weights, num_devices=self.num_devices
         )
 
     def rows(self, device, partition):
