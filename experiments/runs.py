@@ -16,7 +16,7 @@ from jaxtyping import Array, Int
 import jgc
 from experiments.feeds import ExampleStream
 from experiments.optimizers import DEFAULT, OPTIMIZERS
-from experiments.paths import TrainingPath
+from experiments.paths import Job, TrainingPath
 from experiments.plans import (
     MOST_WORKERS_TO_ENUMERATE,
     PLAN_FILE,
@@ -187,23 +187,21 @@ def train(
         progress: told of every iteration.
     """
     plan, scheme = design(run, config), find_scheme(run.scheme)
-    second_track = {}
-    if run.noise_ratio is not None:
-        second_track["second_moment_weights"] = second_moment_weights(
-            plan, noise_ratio=run.noise_ratio
-        )
     keys = keys_of(run.seed)
     straggler_key, mask_key = jax.random.split(keys.masks)
+    job = Job(
+        plan=plan,
+        decoder=scheme.decoder,
+        examples=task.examples,
+        partition=task.partition,
+        batch_key=keys.batches,
+        second_moment_weights=None
+        if run.noise_ratio is None
+        else second_moment_weights(plan, noise_ratio=run.noise_ratio),
+    )
 
     with (
-        path(
-            plan,
-            scheme.decoder,
-            task.examples,
-            task.partition,
-            batch_key=keys.batches,
-            **second_track,
-        ) as iterations,
+        path(job) as iterations,
         Checkpoints(directory / "checkpoints") as checkpoints,
     ):
         state = iterations.init(task.init(keys.params), straggler_key)

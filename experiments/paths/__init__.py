@@ -9,13 +9,13 @@ from typing import Any
 
 import optax
 
-from experiments.paths.path import Iterations, TrainingPath
+from experiments.paths.path import Iterations, Job, TrainingPath
 from experiments.paths.ray import ray
 from experiments.paths.simulated import simulated
 from experiments.paths.spmd import spmd
 from jgc.training.simulated import Loss
 
-__all__ = ["PATHS", "Iterations", "TrainingPath"]
+__all__ = ["PATHS", "Iterations", "Job", "TrainingPath"]
 
 PATHS: dict[str, Callable[[Loss, optax.GradientTransformation, Any], TrainingPath]] = {
     "simulated": simulated,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -11,6 +11,26 @@ import jgc
 from experiments.feeds import ExampleStream
 from jgc.training import TrainState
 from jgc.training.simulated import Examples, Params
+
+
+class Job(NamedTuple):
+    """What one run trains on, and how it is coded.
+
+    Attributes:
+        plan: the code.
+        decoder: how its messages are decoded.
+        examples: a leading axis over the N examples; may be on the host, or a stream.
+        partition: the partition of each example.
+        batch_key: of the mini-batches.
+        second_moment_weights: v of (42), for optimizers of two tracks.
+    """
+
+    plan: jgc.CodingPlan
+    decoder: jgc.decoders.Decoder
+    examples: Examples | ExampleStream
+    partition: Int[Array, " N"]
+    batch_key: Array
+    second_moment_weights: Float[np.ndarray, " k"] | None = None
 
 
 class Iterations(NamedTuple):
@@ -27,27 +47,5 @@ class Iterations(NamedTuple):
     step: Callable[[TrainState, Array], tuple[TrainState, dict[str, float]]]
 
 
-class TrainingPath(Protocol):
-    """Opens the iterations of runs."""
-
-    def __call__(
-        self,
-        plan: jgc.CodingPlan,
-        decoder: jgc.decoders.Decoder,
-        examples: Examples | ExampleStream,
-        partition: Int[Array, " N"],
-        *,
-        batch_key: Array,
-        second_moment_weights: Float[np.ndarray, " k"] | None = None,
-    ) -> AbstractContextManager[Iterations]:
-        """The run's iterations, while they are open.
-
-        Args:
-            plan: the code.
-            decoder: how its messages are decoded.
-            examples: a leading axis over the N examples; may be on the host, or a
-                stream.
-            partition: the partition of each example.
-            batch_key: of the mini-batches.
-            second_moment_weights: v of (42), for optimizers of two tracks.
-        """
+# path(job): the run's iterations, while they are open.
+TrainingPath: TypeAlias = Callable[[Job], AbstractContextManager[Iterations]]

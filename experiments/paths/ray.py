@@ -7,14 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array
 
 import jgc
-from experiments.feeds import ExampleStream
-from experiments.paths.path import Iterations, TrainingPath
+from experiments.paths.path import Iterations, Job, TrainingPath
 from jgc.distributed import Driver, WorkerPool, fixed_deadline, wait_for
 from jgc.training import TrainState
-from jgc.training.simulated import Examples, Loss, Params
+from jgc.training.simulated import Loss, Params
 
 
 def ray(
@@ -32,16 +31,8 @@ def ray(
     policy = fixed_deadline(deadline) if deadline else wait_for(config.num_workers)
 
     @contextmanager
-    def open_run(
-        plan: jgc.CodingPlan,
-        decoder: jgc.decoders.Decoder,
-        examples: Examples | ExampleStream,
-        partition: Int[Array, " N"],
-        *,
-        batch_key: Array,
-        second_moment_weights: Float[np.ndarray, " k"] | None = None,
-    ) -> Iterator[Iterations]:
-        del batch_key  # every iteration takes all examples
+    def open_run(job: Job) -> Iterator[Iterations]:
+        plan, decoder = job.plan, job.decoder
         stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
         if not pools:
             pools.append(WorkerPool(config.num_workers, address=config.ray.address))
@@ -54,11 +45,11 @@ def ray(
                 optimizer,
                 plan,
                 params=params,
-                examples=examples,
-                partition=partition,
+                examples=job.examples,
+                partition=job.partition,
                 policy=policy,
                 decoder=decoder,
-                second_moment_weights=second_moment_weights,
+                second_moment_weights=job.second_moment_weights,
                 chunk_size=config.chunk_size or None,
             )
             drivers.append(driver)
@@ -73,7 +64,7 @@ def ray(
             state, round = drivers[0].advance(state, asked=asked)
             seen = round.loss
             if np.isnan(seen) and not round.mask.any():  # nobody told
-                seen = float(mean_loss(before, examples))
+                seen = float(mean_loss(before, job.examples))
             answered = round.mask if asked is None else asked
             return state, {"loss": seen, "answered": int(answered.sum())}
 

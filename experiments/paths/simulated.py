@@ -6,16 +6,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
-import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 import jgc
-from experiments.feeds import ExampleStream, open_feed
-from experiments.paths.path import Iterations, TrainingPath
+from experiments.feeds import open_feed
+from experiments.paths.path import Iterations, Job, TrainingPath
 from jgc import optim
 from jgc.training import TrainState, init_state, make_step
-from jgc.training.simulated import Examples, Loss, Params
+from jgc.training.simulated import Loss, Params
 
 
 def simulated(
@@ -28,15 +27,8 @@ def simulated(
     coded_step = make_step(loss, optimizer, chunk_size=config.chunk_size or None)
 
     @contextmanager
-    def open_run(
-        plan: jgc.CodingPlan,
-        decoder: jgc.decoders.Decoder,
-        examples: Examples | ExampleStream,
-        partition: Int[Array, " N"],
-        *,
-        batch_key: Array,
-        second_moment_weights: Float[np.ndarray, " k"] | None = None,
-    ) -> Iterator[Iterations]:
+    def open_run(job: Job) -> Iterator[Iterations]:
+        plan, decoder = job.plan, job.decoder
         stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
 
         def init(params: Params, key: Array) -> TrainState:
@@ -44,21 +36,22 @@ def simulated(
 
         def step(state: TrainState, key: Array) -> tuple[TrainState, dict[str, float]]:
             mask, straggler_state = stragglers.sample(state.straggler_state, key)
+            coefficients = _coefficients(decoder, plan, job.second_moment_weights, mask)
             state, losses = coded_step(
                 state._replace(straggler_state=straggler_state),
                 feed.examples(int(state.iteration) + 1),
                 feed.partition,
-                feed.scale * _coefficients(decoder, plan, second_moment_weights, mask),
+                feed.scale * coefficients,
             )
             row = {"loss": feed.mean_loss(losses), "answered": int(mask.sum())}
             return state, row
 
         with open_feed(
-            examples,
-            partition,
+            job.examples,
+            job.partition,
             num_partitions=plan.num_partitions,
             batch_size=config.batch_size,
-            key=batch_key,
+            key=job.batch_key,
         ) as feed:
             yield Iterations(init, step)
 

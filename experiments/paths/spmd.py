@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 import jgc
-from experiments.feeds import ExampleStream
-from experiments.paths.path import Iterations, TrainingPath
+from experiments.paths.path import Iterations, Job, TrainingPath
 from jgc.training import (
     TrainState,
     balance,
@@ -22,7 +21,7 @@ from jgc.training import (
     place_state,
     spread,
 )
-from jgc.training.simulated import Examples, Loss, Params
+from jgc.training.simulated import Loss, Params
 
 
 def spmd(
@@ -36,21 +35,14 @@ def spmd(
     coded_step = make_spmd_step(loss, optimizer, mesh=mesh)
 
     @contextmanager
-    def open_run(
-        plan: jgc.CodingPlan,
-        decoder: jgc.decoders.Decoder,
-        examples: Examples | ExampleStream,
-        partition: Int[Array, " N"],
-        *,
-        batch_key: Array,
-        second_moment_weights: Float[np.ndarray, " k"] | None = None,
-    ) -> Iterator[Iterations]:
-        del batch_key  # every iteration takes all examples
+    def open_run(job: Job) -> Iterator[Iterations]:
+        plan, decoder = job.plan, job.decoder
         stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
         device = balance(plan.batch_sizes, num_devices=mesh.size)
+        examples = jax.tree.map(np.asarray, job.examples)
         spread_examples = spread(
-            lambda rows: jax.tree.map(lambda leaf: np.asarray(leaf)[rows], examples),
-            partition,
+            lambda rows: jax.tree.map(lambda leaf: leaf[rows], examples),
+            job.partition,
             plan,
             device,
             mesh=mesh,
@@ -60,8 +52,8 @@ def spmd(
         @jax.jit
         def coefficients(mask: Array) -> Float[Array, "*tracks D n"]:
             weights = decoder(plan, mask)
-            if second_moment_weights is not None:
-                weights = jnp.stack([weights, mask * second_moment_weights])
+            if job.second_moment_weights is not None:
+                weights = jnp.stack([weights, mask * job.second_moment_weights])
             return device_coefficients(plan, device, weights, num_devices=mesh.size)
 
         def init(params: Params, key: Array) -> TrainState:

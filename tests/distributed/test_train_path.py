@@ -19,17 +19,19 @@ def test_processes_answer_as_the_simulation_does(ray_cluster):
     plan = design(Run("interval", 1.5, 0), config)
     partition = jnp.arange(problems.NUM_EXAMPLES) % 4
 
+    job = paths.Job(
+        plan=plan,
+        decoder=decoders.fixed,
+        examples=problems.examples(),
+        partition=partition,
+        batch_key=jax.random.key(3),
+        second_moment_weights=second_moment_weights(plan, noise_ratio=1.0),
+    )
+
     def run(path):
         opened = path(problems.loss, optim.two_track_adam(None, 0.1), config)
         rows = []
-        with opened(
-            plan,
-            decoders.fixed,
-            problems.examples(),
-            partition,
-            batch_key=jax.random.key(3),
-            second_moment_weights=second_moment_weights(plan, noise_ratio=1.0),
-        ) as iterations:
+        with opened(job) as iterations:
             state = iterations.init(problems.params(), jax.random.key(1))
             for key in jax.random.split(jax.random.key(2), 8):
                 state, row = iterations.step(state, key)
