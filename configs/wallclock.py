@@ -41,6 +41,7 @@ def get_config() -> ConfigDict:
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max)
     config.psi_max = 2.0
     config.trace = ""  # a recorded trace instead
+    config.missing_is_late = False  # empty cells are answers that never came
     config.trace_scale = 0.1  # what its seconds are multiplied by
     config.deadline = 1.5  # τ_th in time units
     # Seconds of a deadline that Ray and the driver take for themselves, when p is

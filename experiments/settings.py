@@ -125,6 +125,12 @@ def check(config: ConfigDict) -> None:
     dtypes = ("float32", "bfloat16")
     require(config, "model.compute_dtype", dtypes.__contains__, listed(dtypes))
     require(config, "ray.deadline", lambda value: 0 <= value < math.inf, "at least 0")
+    require(
+        config,
+        "ray.deadline",
+        lambda value: value == 0 or config.path == "ray",
+        f"0 where path is {config.path}",
+    )
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"
     )
@@ -156,6 +162,12 @@ def check(config: ConfigDict) -> None:
         "batch_size",
         lambda value: value == 0 or config.path == "simulated",
         f"0 where path is {config.path}: mini-batches are for path = simulated",
+    )
+    require(
+        config,
+        "data.in_memory",
+        lambda value: value or config.task == "detection",
+        f"True where task is {config.task}",
     )
     require(
         config,

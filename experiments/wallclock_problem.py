@@ -95,7 +95,11 @@ def make_machines(config: Any, seed: int) -> Machines:
         OSError: it cannot be read.
     """
     if config.trace:
-        return _from_trace(load_trace(config.trace, missing_is_late=True), config, seed)
+        return _from_trace(
+            load_trace(config.trace, missing_is_late=config.missing_is_late),
+            config,
+            seed,
+        )
     psi_key, tail_key = jax.random.split(jax.random.key(seed))
     psi = draw_psi(psi_key, config.num_workers, config.psi_min, config.psi_max)
     # Keys by iteration: a longer run sees the same beginning.

@@ -16,7 +16,9 @@ tracks, `two_track`, whose second moment is taken of a gradient decoded by other
 Wrappers such as `optax.apply_if_finite` and `optax.MultiSteps` return updates shaped as
 those they are given: they go around a decoded gradient,
 `optax.chain(decode(plan), optax.apply_if_finite(optax.adam(1e-3), 5))`.
-`optax.multi_transform` goes around messages too.
+`optax.multi_transform` goes around messages if each of its groups begins with `decode`;
+one that does not, such as `optax.set_to_zero()`, would leave messages as updates. Put
+`decode` before it then: `optax.chain(decode(plan), optax.multi_transform(…))`.
 """
 
 from jgc.optim.aliases import (

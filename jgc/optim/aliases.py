@@ -61,7 +61,7 @@ def two_track_adam(
         plan: the code, on the host; None if `update` brings both tracks decoded, or
             messages with `mask`, `plan` and `second_moment_weights`.
         learning_rate: γ_t, a number or a schedule.
-        noise_ratio: Λ ≥ 0, how much the gradient outweighs its noise; 1 in the paper's
+        noise_ratio: Λ > 0, how much the gradient outweighs its noise; 1 in the paper's
             experiments.
         b1: decay of the first moment.
         b2: decay of the second moment.
@@ -94,7 +94,7 @@ def two_track_adamw(
     Args:
         plan: see `two_track_adam`.
         learning_rate: γ_t, a number or a schedule.
-        noise_ratio: Λ ≥ 0.
+        noise_ratio: Λ > 0.
         b1: decay of the first moment.
         b2: decay of the second moment.
         eps: added to the root.
@@ -131,7 +131,7 @@ def two_track_rmsprop(
     Args:
         plan: see `two_track_adam`.
         learning_rate: γ_t, a number or a schedule.
-        noise_ratio: Λ ≥ 0.
+        noise_ratio: Λ > 0.
         decay: of the second moment.
         eps: added below the root, as in `optax.rmsprop`.
         momentum: decay of a trace of the updates; None: no momentum.
@@ -171,6 +171,8 @@ def _second_track(plan: CodingPlan | None, noise_ratio: float) -> tuple[Any, Any
     """The weights v where they are needed, and else v/w."""
     if plan is None:
         return None, None
+    if not noise_ratio > 0:  # at 0 nothing would be decoded, and steps have no bound
+        raise ValueError(f"noise_ratio must be above 0, got {noise_ratio!r}")
     scale = second_moment_ratio(plan, noise_ratio=noise_ratio)
     if scale is not None:
         return None, scale

@@ -87,7 +87,9 @@ def two_track(
         else:
             raise ValueError(
                 "this code's second track is no multiple of its first: pass "
-                "second_moment_updates= (see jgc.training.coded_gradient), or messages "
+                "second_moment_updates= (jgc.training steps do, given coefficients of "
+                "two_track_coefficients, and jgc.distributed.Driver, given "
+                "second_moment_weights=), or messages "
                 "and mask="
             )
         seen = jax.tree.map(_off_zero, seen)

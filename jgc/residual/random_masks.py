@@ -193,6 +193,11 @@ def check_model(
     mean is not the trace's, and their standard error is 0.
     """
     mask = jax.eval_shape(lambda key: model.sample(model.init(key), key)[0], key)
+    if mask.dtype != bool:
+        raise ValueError(
+            f"model must sample masks, got {mask.dtype}; wrap latencies in "
+            "jgc.stragglers.at_deadline"
+        )
     if mask.shape != (num_workers,):
         raise ValueError(
             f"model must be of the plan's {num_workers} workers, got masks of shape "

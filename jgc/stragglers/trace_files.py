@@ -83,6 +83,8 @@ def _read_csv(path: Path) -> _Read:
 
 
 def _read_npz(path: Path) -> _Read:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("not an NPZ file")
     try:
         with np.load(path, allow_pickle=False) as file:
             names = file.files

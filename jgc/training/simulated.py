@@ -76,6 +76,11 @@ def coded_gradient(
         params: Params, examples: Examples, weights: Float[Array, "*tracks m"]
     ) -> tuple[Params, Float[Array, " m"]]:
         losses, pull_back = jax.vjp(lambda params: loss(params, examples), params)
+        if losses.shape != weights.shape[-1:]:
+            raise ValueError(
+                f"loss must return one loss an example, of shape {weights.shape[-1:]}, "
+                f"got {losses.shape}"
+            )
         weights = weights.astype(losses.dtype)
         (gradient,) = (jax.vmap(pull_back) if tracks else pull_back)(weights)
         return gradient, losses

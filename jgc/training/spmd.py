@@ -64,8 +64,12 @@ def make_spmd_step(
         `mean_loss` is that of the parameters before the step, over the examples that
         some worker holds. Gradients add up in float32 or wider.
         It compiles again for other shapes of `examples`, not for another plan.
+
+    Raises:
+        ValueError: `mesh` has no such axis.
     """
     axes = mesh.axis_names
+    _check_axis(mesh, param_axis)
 
     def device_gradient(
         params: Params,
@@ -129,11 +133,15 @@ def place_state(state: Tree, mesh: Mesh, *, param_axis: str | None = None) -> Tr
     Raises:
         ValueError: `mesh` has no such axis.
     """
+    _check_axis(mesh, param_axis)
+    return jax.device_put(state, _shardings(state, mesh, param_axis))
+
+
+def _check_axis(mesh: Mesh, param_axis: str | None) -> None:
     if param_axis is not None and param_axis not in mesh.axis_names:
         raise ValueError(
             f"param_axis must be None or one of {mesh.axis_names}, got {param_axis!r}"
         )
-    return jax.device_put(state, _shardings(state, mesh, param_axis))
 
 
 def _shardings(tree: Tree, mesh: Mesh, param_axis: str | None) -> Tree:

@@ -180,3 +180,8 @@ def test_multi_steps_is_one_step_with_the_mean(alias):
 def test_a_lone_gradient_is_refused_where_the_second_track_is_another(alias):
     with pytest.raises(ValueError, match="second_moment_updates="):
         run(alias.make(OTHER, 0.1), [gradients(0)])
+
+
+def test_no_noise_ratio_of_zero():
+    with pytest.raises(ValueError, match="noise_ratio must be above 0"):
+        optim.two_track_adam(OPTIMAL, 0.1, noise_ratio=0.0)

@@ -290,6 +290,15 @@ def test_a_model_of_other_workers_is_refused(decoder):
         monte_carlo(KEY, plan, num_trials=100, model=model, decoder=decoder)
 
 
+def test_latencies_are_no_masks():
+    plan, model = (
+        codes.uncoded([0.3] * 3, num_partitions=3),
+        jgc.stragglers.exponential([1.0] * 3),
+    )
+    with pytest.raises(ValueError, match=r"wrap latencies in jgc.stragglers.at_dead"):
+        monte_carlo(KEY, plan, num_trials=100, model=model)
+
+
 def test_a_replay_from_its_first_row_is_refused():
     latencies = np.random.default_rng(0).exponential(1, (500, 4))
     plan = codes.interval([0.3] * 4, num_partitions=4)

@@ -172,6 +172,10 @@ def test_fitted_prior_of_workers_that_are_alike_pools_them():
         assert ((found > 0) & (found < 1)).all()
 
 
+def observe(estimator, observation):
+    return estimator.update(estimator.init(), jnp.array(observation))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -183,6 +187,9 @@ def test_fitted_prior_of_workers_that_are_alike_pools_them():
         (lambda: estimation.censored_shifted_exponential(2, deadline=0), "above 0"),
         (lambda: estimation.fit_beta_prior([3.0], rounds=2), "at most rounds, got 3"),
         (lambda: estimation.fit_beta_prior([-1.0], rounds=2), "late must lie in"),
+        (lambda: observe(estimation.counting(2), [0.3, 1.2]), "must be a mask"),
+        (lambda: observe(estimation.counting(2, window=3), [True]), r"shape \(2,\)"),
+        (lambda: observe(estimation.forgetting(2, memory=5), [True]), r"shape \(2,\)"),
     ],
 )
 def test_bad_input(make, message):

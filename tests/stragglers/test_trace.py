@@ -110,6 +110,13 @@ def test_a_file_that_is_something_else(tmp_path, name):
         load_trace(tmp_path / name)
 
 
+def test_an_npy_file_is_no_npz_file(tmp_path):
+    np.save(tmp_path / "t.npy", LATENCIES)
+    (tmp_path / "t.npy").rename(tmp_path / "t.npz")
+    with pytest.raises(ValueError, match="not an NPZ file"):
+        load_trace(tmp_path / "t.npz")
+
+
 def test_endings_and_absent_files(tmp_path):
     with pytest.raises(ValueError, match=r"end in .csv, .npz, .parquet, got '.xlsx'"):
         load_trace(tmp_path / "t.xlsx")

@@ -98,3 +98,13 @@ def test_decoded_steps_are_unbiased():
     probability = np.prod(np.where(masks, 1 - P, P), axis=1)
     coefficients = jax.vmap(plan.coefficients)(masks.astype(bool))
     np.testing.assert_allclose(probability @ coefficients, 1, rtol=1e-5)
+
+
+def test_a_loss_that_is_a_mean_is_refused():
+    step = make_step(
+        lambda params, examples: problems.loss(params, examples).mean(), optax.sgd(0.1)
+    )
+    state = init_state(problems.params(), optax.sgd(0.1))
+    partition = jnp.zeros(problems.NUM_EXAMPLES, int)
+    with pytest.raises(ValueError, match="loss must return one loss an example"):
+        step(state, problems.examples(), partition, jnp.ones(1))

@@ -92,7 +92,7 @@ def counting(
         return _Window(jnp.zeros(k, jnp.int32), jnp.zeros((), jnp.int32), empty)
 
     def update(state: _Window, mask: Bool[Array, " k"]) -> _Window:
-        is_late = ~jnp.asarray(mask, bool)
+        is_late = ~_observed(mask, k)
         row = state.rounds % size
         # Rows that no round has filled are false, and leave nothing behind.
         late = state.late + is_late.astype(jnp.int32) - state.recent[row]
@@ -131,7 +131,7 @@ def forgetting(
         return _Discounted(jnp.zeros(k), jnp.zeros(()))
 
     def update(state: _Discounted, mask: Bool[Array, " k"]) -> _Discounted:
-        late = kept * state.late + ~jnp.asarray(mask, bool)
+        late = kept * state.late + ~_observed(mask, k)
         return _Discounted(late, kept * state.rounds + 1)
 
     return Estimator(init, update, partial(_posterior_mean, prior=prior))
@@ -196,8 +196,19 @@ def _run(estimator: Estimator, observations: Array) -> Float[Array, " k"]:
     return estimator.probabilities(state)
 
 
+def _observed(mask: Bool[Array, " k"], num_workers: int) -> Bool[Array, " k"]:
+    """The mask, or an error for what is none: latencies, or other workers."""
+    mask = jnp.asarray(mask)
+    if mask.shape != (num_workers,) or jnp.issubdtype(mask.dtype, jnp.inexact):
+        raise ValueError(
+            f"an observation must be a mask of shape ({num_workers},), who answered, "
+            f"got {mask.dtype} of shape {mask.shape}"
+        )
+    return mask.astype(bool)
+
+
 def _count(state: _Counts, mask: Bool[Array, " k"]) -> _Counts:
-    is_late = ~jnp.asarray(mask, bool)
+    is_late = ~_observed(mask, state.late.size)
     return _Counts(state.late + is_late.astype(jnp.int32), state.rounds + 1)
 
 
