@@ -44,7 +44,7 @@ class Round(NamedTuple):
         seconds: that the iteration took, from parameters to parameters.
         waited: seconds of them spent waiting for workers.
         rejected: messages that were not sound, or tasks that raised.
-        dropped: messages of earlier iterations, which came too late.
+        dropped: messages or failures of earlier iterations, which came too late.
         lost: workers that died or hung.
     """
 
@@ -110,10 +110,16 @@ class Driver:
             delays: injected for experiments, see `WorkerPool.assign`.
 
         Raises:
-            ValueError: sizes that do not fit, or an adaptation of another decoder or
-                with two tracks, whose weights it does not re-design.
+            ValueError: sizes that do not fit, a policy that is none, or an adaptation
+                of another decoder or with two tracks, whose weights it does not
+                re-design.
             RuntimeError: a worker cannot be set up; says why.
         """
+        if not callable(policy):
+            raise ValueError(
+                "policy must be one of jgc.distributed, such as fixed_deadline(0.5), "
+                f"got {policy!r}"
+            )
         if adaptation is not None and decoder is not fixed:
             raise ValueError(
                 "adaptation re-designs the weights of the fixed decoder; the decoder "
@@ -233,14 +239,14 @@ class Driver:
             left = self._policy(Waiting(plan, answered, elapsed))
             # Once more after the last wait: what has come by then counts.
             for event in self._pool.events(max(left, 0.0)):
-                worker, answer, failure, is_lost = event
-                if is_lost:
+                worker, answer, failure = event.worker, event.answer, event.failure
+                if event.is_lost:
                     lost += 1
                     continue
+                if event.round != round:  # sound or not, it is not of this iteration
+                    dropped += 1
+                    continue
                 if failure is None:
-                    if isinstance(answer, Answer) and answer.round != round:
-                        dropped += 1
-                        continue
                     failure = why_rejected(
                         answer, self._expected, self._held[worker].size
                     )

@@ -10,14 +10,12 @@ class Answer(NamedTuple):
     """A worker's message, as one vector.
 
     Attributes:
-        round: of the pool; says which parameters the gradient was taken at.
         message: f_i = Σ_j a_ij g_j (4), the leaves of the parameters one after another
             (`jax.flatten_util.ravel_pytree`).
         partition_losses: the sum of the losses of each of the worker's partitions, in
             the order of its edges.
     """
 
-    round: int
     message: Float[np.ndarray, " size"]
     partition_losses: Float[np.ndarray, " b"]
 
@@ -50,8 +48,8 @@ def why_rejected(answer: Any, expected: Expected, num_partitions: int) -> str | 
             return f"its {name} have shape {vector.shape} instead of ({size},)"
         if dtype is not None and vector.dtype != dtype:
             return f"its {name} are {vector.dtype} instead of {dtype}"
-    if not all_finite(answer.message):
-        return "its message has entries that are NaN or infinite"
+        if not all_finite(vector):
+            return f"its {name} have entries that are NaN or infinite"
     return None
 
 

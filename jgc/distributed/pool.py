@@ -34,12 +34,14 @@ class Event(NamedTuple):
         answer: what it sent, unchecked; None where it failed.
         failure: why there is no answer; None where there is one.
         is_lost: whether the worker died with it, and another takes its place.
+        round: of its task, which may be an older one than the newest.
     """
 
     worker: int
     answer: Any = None
     failure: str | None = None
     is_lost: bool = False
+    round: int = 0
 
 
 @dataclass
@@ -250,13 +252,13 @@ class WorkerPool:
             if not was_ready:  # a set-up failed
                 yield self._replace(worker, f"cannot be set up: {reason}")
                 return
-            yield Event(worker, failure=reason)
+            yield Event(worker, failure=reason, round=slot.round)
         except errors.RayError as error:
             yield self._replace(worker, f"died: {type(error).__name__}")
             return
         else:
             if was_ready and answer is not None:
-                yield Event(worker, answer)
+                yield Event(worker, answer, round=slot.round)
         if self._broadcast is not None and slot.round < self._round:
             self._give_task(worker)
 

@@ -90,7 +90,7 @@ class Worker:
             with self._news:
                 self._news.wait_for(is_overtaken, timeout=seconds)
         result = self._compute(params, coefficients, is_overtaken)
-        return None if result is None else Answer(round, *result)
+        return None if result is None else Answer(*result)
 
     def skip_to(self, round: int) -> None:
         """Drops tasks of earlier rounds; called from another thread than `work`."""

@@ -87,6 +87,10 @@ class Faulty(Worker):
             time.sleep(1e6)
         if fault == "raises":
             raise ValueError("out of luck")
+        if fault == "raises late":
+            with self._news:
+                self._news.wait_for(lambda: self._newest > round)
+            raise ValueError("out of luck")
         answer = super().work(round, iteration, params, coefficients)
         if fault == "nan":
             message = answer.message.copy()
@@ -124,6 +128,20 @@ def test_unsound_messages_are_stragglers(pool):
         plant(pool, worker, {7: "nan"})
     with pytest.raises(RuntimeError, match=r"iteration 7.*all 3 workers.*NaN"):
         driver.advance(state)
+
+
+def test_a_late_failure_is_not_of_the_next_iteration(pool):
+    needed = [K - 1, K]
+    driver = driver_of(pool, policy=lambda waiting: wait_for(needed[0])(waiting))
+    plant(pool, 1, {1: "raises late"})
+    state, masks = driver.init(problems.params()), []
+    for _ in range(2):
+        state, round = driver.advance(state)
+        masks.append(round.mask)
+        needed.pop(0)
+    np.testing.assert_array_equal(masks, [[True, False, True], ALL])
+    assert (round.rejected, round.dropped) == (0, 1)
+    assert_is_simulated(state, masks)
 
 
 @pytest.mark.parametrize("fault", ["dies", "hangs"])
@@ -200,7 +218,7 @@ def test_p_is_followed_and_a_restored_state_goes_on_exactly(pool, tmp_path):
 
 def test_what_is_checked_of_an_answer():
     expected = Expected(3, np.dtype(np.float32))
-    sound = Answer(1, np.zeros(3, np.float32), np.zeros(2, np.float32))
+    sound = Answer(np.zeros(3, np.float32), np.zeros(2, np.float32))
     assert why_rejected(sound, expected, 2) is None
     large = np.full(3, 3e38, np.float32)  # whose sum overflows
     assert why_rejected(sound._replace(message=large), expected, 2) is None
@@ -210,6 +228,7 @@ def test_what_is_checked_of_an_answer():
         sound._replace(message=np.array([0, np.inf, -np.inf], np.float32)),
         sound._replace(message=[0.0, 0.0, 0.0]),
         sound._replace(partition_losses=np.zeros(1, np.float32)),
+        sound._replace(partition_losses=np.array([0, np.nan], np.float32)),
     ):
         assert why_rejected(wrong, expected, 2) is not None
 
