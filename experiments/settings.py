@@ -36,7 +36,7 @@ def default() -> ConfigDict:
     config.task = "detection"  # what is trained, see experiments/tasks.py
 
     # Training. The objective is the mean loss over the training examples.
-    config.path = "simulated"  # where the workers are, see experiments/paths.py
+    config.path = "simulated"  # where the workers are, see experiments/paths/
     config.optimizers = (DEFAULT,)  # each with every scheme and deadline
     config.learning_rates = ConfigDict(
         {name: optimizer.learning_rate for name, optimizer in OPTIMIZERS.items()}
@@ -113,7 +113,9 @@ def check(config: ConfigDict) -> None:
         "logistic.dimension",
     )
     examples = {"detection": "data.shapes.num_train", "logistic": "logistic.num_train"}
-    if config.task in examples and not config.data.directory:
+    if config.task in examples and not (
+        config.task == "detection" and config.data.directory
+    ):
         require(
             config,
             examples[config.task],
@@ -130,6 +132,12 @@ def check(config: ConfigDict) -> None:
         "ray.deadline",
         lambda value: value == 0 or config.path == "ray",
         f"0 where path is {config.path}",
+    )
+    require(
+        config,
+        "ray.deadline",
+        lambda value: value == 0 or bool(config.plan_file),
+        "0 without a plan_file, whose p are those at the deadline",
     )
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"

@@ -33,6 +33,7 @@ from experiments.config_checks import (
 from experiments.wallclock_problem import (
     Machines,
     Problem,
+    longest_delay,
     loss,
     make_machines,
     make_problem,
@@ -201,7 +202,12 @@ def main() -> None:
     left = [run for run in runs if not run.path(workdir).exists()]
     _LOG.info("%d runs, %d finished before", len(runs), len(runs) - len(left))
     if left:
-        with WorkerPool(config.num_workers, address=config.ray_address) as pool:
+        # A worker that sleeps past the end of the run does not hang.
+        with WorkerPool(
+            config.num_workers,
+            address=config.ray_address,
+            hung_after=60.0 + longest_delay(config),
+        ) as pool:
             for number, run in enumerate(left, start=1):
                 path = run.path(workdir)
                 row = measure(

@@ -11,7 +11,6 @@ from experiments.plans import draw_psi
 from jgc.stragglers import Trace, load_trace
 
 Examples = dict[str, np.ndarray]
-_LARGEST_DELAY = 1e6  # seconds: stands for "never"
 
 
 class Problem(NamedTuple):
@@ -59,7 +58,7 @@ class Machines(NamedTuple):
 
     Attributes:
         compute: seconds for a k-th of the data.
-        tail: seconds of iteration t at worker i.
+        tail: seconds of iteration t at worker i; beyond the end of the run, "never".
     """
 
     compute: float
@@ -70,7 +69,7 @@ class Machines(NamedTuple):
     ) -> Float[np.ndarray, "T k"]:
         """Seconds that each worker sleeps in each iteration, given its load."""
         share = batch_sizes * batch_sizes.size / num_partitions
-        return np.minimum(self.compute * share + self.tail, _LARGEST_DELAY)
+        return self.compute * share + self.tail
 
     def late(
         self, batch_sizes: np.ndarray, num_partitions: int, deadline: float
@@ -108,7 +107,14 @@ def make_machines(config: Any, seed: int) -> Machines:
     )
     draws = jax.vmap(lambda key: jax.random.exponential(key, psi.shape))(keys)
     tail = config.time_unit * np.asarray(draws, np.float64) / psi
-    return Machines(config.time_unit * config.compute, tail)
+    return Machines(
+        config.time_unit * config.compute, np.minimum(tail, longest_delay(config))
+    )
+
+
+def longest_delay(config: Any) -> float:
+    """Seconds of an answer that comes after the end of the run, if ever."""
+    return config.seconds + 1.0
 
 
 def _from_trace(trace: Trace, config: Any, seed: int) -> Machines:
@@ -123,4 +129,5 @@ def _from_trace(trace: Trace, config: Any, seed: int) -> Machines:
     seconds = config.trace_scale * trace.latencies[:, chosen].astype(np.float64)
     least = float(seconds.min())
     start = rng.integers(trace.num_rounds)
-    return Machines(least, np.roll(seconds - least, -start, axis=0))
+    tail = np.minimum(seconds - least, longest_delay(config))
+    return Machines(least, np.roll(tail, -start, axis=0))

@@ -28,11 +28,14 @@ def ray(
     pools: list[WorkerPool] = []  # one, once a run needs it
     mean_loss = jax.jit(lambda params, examples: loss(params, examples).mean())
     deadline = config.ray.deadline
-    policy = fixed_deadline(deadline) if deadline else wait_for(config.num_workers)
 
     @contextmanager
     def open_run(job: Job) -> Iterator[Iterations]:
         plan, decoder = job.plan, job.decoder
+        is_empty = plan.batch_sizes == 0
+        # GD's p are 0: it waits for every worker, whatever the deadline.
+        waits = not deadline or not plan.straggler_probabilities.any()
+        policy = wait_for(plan.num_workers) if waits else fixed_deadline(deadline)
         stragglers = jgc.stragglers.bernoulli(plan.straggler_probabilities)
         if not pools:
             pools.append(WorkerPool(config.num_workers, address=config.ray.address))
@@ -63,9 +66,12 @@ def ray(
                 asked = np.asarray(mask)
             state, round = drivers[0].advance(state, asked=asked)
             seen = round.loss
-            if np.isnan(seen) and not round.mask.any():  # nobody told
+            told = plan.edge_partition[round.mask[plan.edge_worker]]
+            if np.unique(told).size < plan.num_partitions:  # not all losses came
                 seen = float(mean_loss(before, job.examples))
-            answered = round.mask if asked is None else asked
+            answered = round.mask
+            if asked is not None:  # who holds nothing need not be asked
+                answered = answered | (asked & is_empty)
             return state, {"loss": seen, "answered": int(answered.sum())}
 
         yield Iterations(init, step)

@@ -182,7 +182,7 @@ class Driver:
                 decides how long they are waited for. By default all.
 
         Raises:
-            RuntimeError: every worker that was asked sent what had to be rejected.
+            RuntimeError: every worker that holds data sent what had to be rejected.
         """
         began = time.perf_counter()
         plan = self.plan(state)
@@ -264,7 +264,7 @@ class Driver:
                     )
             if left <= 0:
                 break
-        if rejections and len(rejections) == wanted.sum():
+        if rejections and len(rejections) == self._holds_data.sum():
             raise RuntimeError(
                 f"iteration {iteration}: the messages of all {len(rejections)} workers "
                 f"were rejected, the last because {rejections[-1]}"

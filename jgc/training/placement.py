@@ -13,13 +13,11 @@ from jgc import _checks
 from jgc.decoders.decoder import coefficients
 from jgc.plan import CodingPlan
 
-# Beyond this many variables the exact search does not end in its time.
-_MOST_VARIABLES = 10_000
+# Variables of an exact search, and how many branches it tries: seconds at most.
+_MOST_VARIABLES, _MOST_NODES = 1_000, 200
 
 
-def balance(
-    loads: ArrayLike, *, num_devices: int, time_limit: float = 2.0
-) -> Int[np.ndarray, " k"]:
+def balance(loads: ArrayLike, *, num_devices: int) -> Int[np.ndarray, " k"]:
     """The device of each worker such that the largest load of a device is least.
 
     Workers go to the least loaded device, the largest first (LPT [Graham 1969]: at most
@@ -29,7 +27,6 @@ def balance(
     Args:
         loads: b_i (k,), integers ≥ 0, such as `plan.batch_sizes`.
         num_devices: D.
-        time_limit: seconds for the integer programme; at its end the best found counts.
 
     Returns:
         For each worker a device in [0, D).
@@ -45,7 +42,7 @@ def balance(
     largest = np.bincount(device, size, num_devices).max()
     bound = max(size.max(), np.ceil(size.sum() / num_devices))
     if largest > bound and size.size * num_devices <= _MOST_VARIABLES:
-        better = _search(size, num_devices, bound, largest - 1, time_limit)
+        better = _search(size, num_devices, bound, largest - 1)
         return device if better is None else better
     return device
 
@@ -101,7 +98,6 @@ def _search(
     num_devices: int,
     at_least: float,
     at_most: float,
-    time_limit: float,
 ) -> Int[np.ndarray, " k"] | None:
     """The best assignment with a largest load in the range; None if none was found."""
     k = size.size
@@ -115,7 +111,8 @@ def _search(
         constraints=[LinearConstraint(once, 1, 1), LinearConstraint(load, ub=0)],
         bounds=Bounds(lowest, highest),
         integrality=np.ones(k * num_devices + 1),
-        options={"time_limit": time_limit},
+        # Not seconds: all processes of a job must find the same.
+        options={"node_limit": _MOST_NODES},
     )
     if found.x is None:
         return None

@@ -109,7 +109,7 @@ def plant(pool, worker, faults):
 def pool(ray_cluster):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool_module, "Worker", Faulty)
-        with WorkerPool(K, hung_after=2.0) as pool:
+        with WorkerPool(K, hung_after=4.0) as pool:
             yield pool
 
 
@@ -154,7 +154,7 @@ def test_a_lost_worker_is_a_straggler_until_it_is_replaced(pool, fault):
         state, round = driver.advance(state)
         masks.append(round.mask)
         lost += round.lost
-        assert round.seconds < 1  # nobody waits for the dead
+        assert round.seconds < 3  # nobody waits for the dead
         assert len(masks) < 1000
         time.sleep(0.01)
     assert lost == 1
@@ -178,7 +178,7 @@ def test_a_recorded_mask_survives_the_loss_of_a_worker(pool):
 def test_a_slow_worker_is_not_for_ever_behind(pool):
     delays = np.zeros((6, K))
     delays[:4, 1] = 60.0  # longer than hung_after would allow, were it not told to skip
-    driver = driver_of(pool, policy=fixed_deadline(0.3), delays=delays)
+    driver = driver_of(pool, policy=fixed_deadline(0.6), delays=delays)
     state, masks = driver.init(problems.params()), []
     for _ in range(6):
         state, round = driver.advance(state)
