@@ -17,7 +17,9 @@ from tests.training import problems
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 node = cluster.add_node(num_cpus=1)
-with WorkerPool(K, address=cluster.address) as pool:
+cluster.wait_for_nodes()
+spread = {"scheduling_strategy": "SPREAD"}  # or the node that leaves may have nobody
+with WorkerPool(K, address=cluster.address, actor_options=spread) as pool:
     driver = driver_of(pool, policy=fixed_deadline(0.3))
     state, masks = driver.init(problems.params()), []
     lost = 0
