@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float
 
 import jgc
 from experiments.paths.path import Iterations, Job, TrainingPath
+from jgc import optim
 from jgc.training import (
     TrainState,
     balance,
@@ -51,9 +51,12 @@ def spmd(
 
         @jax.jit
         def coefficients(mask: Array) -> Float[Array, "*tracks D n"]:
-            weights = decoder(plan, mask)
-            if job.second_moment_weights is not None:
-                weights = jnp.stack([weights, mask * job.second_moment_weights])
+            if job.second_moment_weights is None:
+                weights = decoder(plan, mask)
+            else:
+                weights = optim.two_track_weights(
+                    plan, job.second_moment_weights, mask, decoder=decoder
+                )
             return device_coefficients(plan, device, weights, num_devices=mesh.size)
 
         def init(params: Params, key: Array) -> TrainState:

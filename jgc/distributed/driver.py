@@ -22,12 +22,20 @@ from jgc.distributed.adaptation import (
     plan_in_use,
 )
 from jgc.distributed.messages import Answer, Expected, why_rejected
-from jgc.distributed.partitions import held_partitions, split_examples
+from jgc.distributed.partitions import by_worker, split_examples
 from jgc.distributed.policies import Policy, Waiting
 from jgc.distributed.pool import WorkerPool
 from jgc.distributed.worker import Work, vector_of
+from jgc.optim import two_track_weights
 from jgc.plan import CodingPlan
-from jgc.training.simulated import Examples, Loss, Params, TrainState, init_state
+from jgc.training.simulated import (
+    Examples,
+    Loss,
+    Params,
+    TrainState,
+    apply_gradient,
+    init_state,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -137,11 +145,7 @@ class Driver:
             examples, partition, num_partitions=plan.num_partitions
         )
         self._sizes = np.array([jax.tree.leaves(p)[0].shape[0] for p in partitions])
-        self._held = held_partitions(
-            np.asarray(plan.edge_worker),
-            np.asarray(plan.edge_partition),
-            plan.num_workers,
-        )
+        self._held = by_worker(plan, plan.edge_partition)
         self._holds_data = plan.batch_sizes > 0
         shapes = jax.eval_shape(lambda: init_state(params, optimizer).params)
         self._expected = Expected(*vector_of(shapes))
@@ -193,18 +197,15 @@ class Driver:
         waited = time.perf_counter() - began
 
         mask = np.isfinite(collected.latencies)
-        params, opt_state = self._update(
-            state.params,
-            state.opt_state,
-            _weights(self._decoder, plan, mask),
-            None if self._second is None else np.where(mask, self._second, 0),
-            self._messages(collected.answers),
-        )
-        jax.block_until_ready(params)
-        adapted = state.straggler_state
+        weights = _weights(self._decoder, plan, self._second, mask)
+        state = self._update(state, weights, self._messages(collected.answers))
+        jax.block_until_ready(state.params)
         if self._adaptation is not None:
-            adapted = observe(self._adaptation, adapted, plan, mask)
-        state = TrainState(params, opt_state, adapted, state.iteration + 1)
+            state = state._replace(
+                straggler_state=observe(
+                    self._adaptation, state.straggler_state, plan, mask
+                )
+            )
         return state, Round(
             mask=mask,
             latencies=collected.latencies,
@@ -223,9 +224,7 @@ class Driver:
         iteration = int(state.iteration) + 1
         vector = np.asarray(_ravel(state.params))
         coefficients = np.asarray(plan.edge_coefficient, np.float32)
-        rows = np.split(
-            coefficients, np.cumsum([held.size for held in self._held])[:-1]
-        )
+        rows = by_worker(plan, coefficients)
         began = time.perf_counter()
         round = self._pool.begin_round(iteration, vector, rows, wanted)
         answers: dict[int, Answer] = {}
@@ -295,9 +294,14 @@ _ravel = jax.jit(lambda tree: ravel_pytree(tree)[0])
 
 @functools.partial(jax.jit, static_argnums=0)
 def _weights(
-    decoder: Decoder, plan: CodingPlan, mask: Bool[Array, " k"]
-) -> Float[Array, " k"]:
-    return decoder(plan, mask)
+    decoder: Decoder,
+    plan: CodingPlan,
+    second_moment_weights: Float[Array, " k"] | None,
+    mask: Bool[Array, " k"],
+) -> Float[Array, "*tracks k"]:
+    if second_moment_weights is None:
+        return decoder(plan, mask)
+    return two_track_weights(plan, second_moment_weights, mask, decoder=decoder)
 
 
 def decode_vectors(
@@ -320,24 +324,20 @@ def decode_vectors(
 
 def _update_function(
     optimizer: optax.GradientTransformation,
-) -> Callable[..., tuple[Params, optax.OptState]]:
-    optimizer = optax.with_extra_args_support(optimizer)
-
+) -> Callable[..., TrainState]:
     @jax.jit
     def update(
-        params: Params,
-        opt_state: optax.OptState,
-        weights: Float[Array, " k"],
-        second_weights: Float[Array, " k"] | None,
+        state: TrainState,
+        weights: Float[Array, "*tracks k"],
         messages: tuple[Float[Array, " size"], ...],
-    ) -> tuple[Params, optax.OptState]:
-        _, unravel = ravel_pytree(params)
-        gradient = unravel(decode_vectors(weights, messages))
-        extra = {}
-        if second_weights is not None:
-            second = unravel(decode_vectors(second_weights, messages))
-            extra["second_moment_updates"] = second
-        updates, opt_state = optimizer.update(gradient, opt_state, params, **extra)
-        return optax.apply_updates(params, updates), opt_state
+    ) -> TrainState:
+        _, unravel = ravel_pytree(state.params)
+
+        def decode(weights: Float[Array, " k"]) -> Params:
+            return unravel(decode_vectors(weights, messages))
+
+        has_tracks = weights.ndim == 2
+        gradient = (jax.vmap(decode) if has_tracks else decode)(weights)
+        return apply_gradient(optimizer, state, gradient, has_tracks=has_tracks)
 
     return update

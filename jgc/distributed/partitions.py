@@ -2,9 +2,11 @@
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
+from jgc import _checks
+from jgc.plan import AnyArray, CodingPlan
 from jgc.training.simulated import Examples
 
 
@@ -28,11 +30,7 @@ def split_examples(
             f"partition must have one entry an example, got shape {labels.shape} for "
             f"leading axes {sorted(sizes)}"
         )
-    if labels.size and not (labels.min() >= 0 and labels.max() < num_partitions):
-        raise ValueError(
-            f"partition must lie in [0, {num_partitions}), got entries from "
-            f"{labels.min()} to {labels.max()}"
-        )
+    _checks.numbers_below("partition", labels, num_partitions)
     leaves, structure = jax.tree.flatten(examples)
     arrays = [np.asarray(leaf) for leaf in leaves]
     return [
@@ -41,11 +39,9 @@ def split_examples(
     ]
 
 
-def held_partitions(
-    edge_worker: Int[np.ndarray, " E"],
-    edge_partition: Int[np.ndarray, " E"],
-    num_workers: int,
-) -> list[Int[np.ndarray, " b"]]:
-    """The partitions of each worker, in the order of its edges."""
-    ends = np.searchsorted(edge_worker, np.arange(1, num_workers))
-    return np.split(np.asarray(edge_partition), ends)
+def by_worker(
+    plan: CodingPlan, edge_values: Shaped[AnyArray, " E"]
+) -> list[Shaped[np.ndarray, " b"]]:
+    """The values of each worker's edges, in their order: partitions, coefficients."""
+    ends = np.searchsorted(plan.edge_worker, np.arange(1, plan.num_workers))
+    return np.split(np.asarray(edge_values), ends)

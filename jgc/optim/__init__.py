@@ -32,6 +32,7 @@ from jgc.optim.coding import decode, encode
 from jgc.optim.second_track import (
     second_moment_ratio,
     two_track_coefficients,
+    two_track_weights,
     with_second_track,
 )
 from jgc.optim.two_track import TwoTrackState, scale_by_two_track_adam, two_track
@@ -49,5 +50,6 @@ __all__ = [
     "two_track_adamw",
     "two_track_coefficients",
     "two_track_rmsprop",
+    "two_track_weights",
     "with_second_track",
 ]

@@ -119,3 +119,23 @@ def two_track_coefficients(
             replace(plan, weights=second_moment_weights).coefficients(mask),
         ]
     )
+
+
+def two_track_weights(
+    plan: CodingPlan,
+    second_moment_weights: Float[np.ndarray | Array, " k"],
+    mask: Bool[Array, " k"],
+    *,
+    decoder: decoders.Decoder = decoders.fixed,
+) -> Float[Array, "2 k"]:
+    """What the message f_i is multiplied by in either track, 0 where none came.
+
+    Args:
+        plan: the code.
+        second_moment_weights: v of (42).
+        mask: I_i, whether worker i answered in time.
+        decoder: of the first track, as in `two_track_coefficients`.
+    """
+    first = decoder(plan, mask)
+    second = jnp.asarray(second_moment_weights, first.dtype)
+    return jnp.stack([first, jnp.where(mask, second, 0)])

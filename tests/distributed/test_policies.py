@@ -10,7 +10,7 @@ from jgc.distributed import (
     wait_for,
     wait_for_error,
 )
-from jgc.distributed.partitions import held_partitions, split_examples
+from jgc.distributed.partitions import by_worker, split_examples
 from jgc.distributed.policies import mask_error
 
 PLAN = jgc.codes.cyclic_repetition([0.2] * 4, num_partitions=4, num_stragglers=1)
@@ -72,7 +72,7 @@ def test_a_latency_log_is_a_trace_and_a_resumed_one_has_each_iteration_once(tmp_
 
 def test_partitions_go_to_those_who_hold_them():
     plan = jgc.codes.uncoded([0.1, 0.2, 0.3, 0.4], num_partitions=3)  # one has none
-    held = held_partitions(plan.edge_worker, plan.edge_partition, 4)
+    held = by_worker(plan, plan.edge_partition)
     assert [list(part) for part in held] == [
         list(plan.edge_partition[plan.edge_worker == worker]) for worker in range(4)
     ]
