@@ -114,7 +114,7 @@ def find(recorded: Trace, config: Any) -> Findings:
         if config.prior == "fitted"
         else estimation.JEFFREYS
     )
-    p = (prior.late + late) / (prior.late + prior.in_time + rounds)
+    p = trace_survival(recorded, prior=prior)(deadline)
     advice = advice_at(p)
     shown = np.quantile(recorded.latencies, _SHOWN, method="lower").astype(np.float64)
     shown = shown[np.isfinite(shown) & (shown > 0)]

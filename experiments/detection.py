@@ -121,23 +121,24 @@ def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
         )
     source = open_source(directory, split="train", cache_dir=cache)
     num_train = min(config.data.num_train or len(source), len(source))
-    num_loaded, stream = num_train, None
-    validation = None
-    if not config.data.validate_on_train:
-        validation = _load(
-            open_source(directory, split="validation", cache_dir=cache),
-            config,
-            limit=config.data.num_validation,
-        )
-        if not config.data.in_memory:
-            num_loaded = min(num_train, len(validation.image_ids))
-    train = _load(source, config, limit=num_loaded)
+    stream = None
     if not config.data.in_memory:
         stream = StreamedSplit(
             source=source,
             size=config.model.image_size,
             max_objects=config.data.max_objects,
         )
+    if config.data.validate_on_train:
+        train = validation = _load(source, config, limit=num_train)
+    else:
+        validation = _load(
+            open_source(directory, split="validation", cache_dir=cache),
+            config,
+            limit=config.data.num_validation,
+        )
+        # Of images that are streamed, as many are scored as there are to validate on.
+        scored = num_train if stream is None else len(validation.image_ids)
+        train = _load(source, config, limit=min(num_train, scored))
     detector = ssdlite(
         num_classes=len(source.class_names),
         image_size=config.model.image_size,
@@ -151,7 +152,7 @@ def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
         train=train,
         stream=stream,
         num_train=num_train,
-        validation=train if validation is None else validation,
+        validation=validation,
         class_names=source.class_names,
         category_ids=source.category_ids,
     )

@@ -112,13 +112,13 @@ def check(config: ConfigDict) -> None:
         "logistic.num_validation",
         "logistic.dimension",
     )
-    examples = {"detection": "data.shapes.num_train", "logistic": "logistic.num_train"}
-    if config.task in examples and not (
-        config.task == "detection" and config.data.directory
-    ):
+    generated = {"logistic": "logistic.num_train"}
+    if not config.data.directory:
+        generated["detection"] = "data.shapes.num_train"
+    if config.task in generated:
         require(
             config,
-            examples[config.task],
+            generated[config.task],
             lambda value: value >= config.num_partitions,
             f"at least num_partitions = {config.num_partitions}",
         )

@@ -4,7 +4,7 @@ import operator
 from typing import Any, SupportsIndex
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 
@@ -43,6 +43,15 @@ def within(name: str, value: ArrayLike, low: float, high: float) -> np.ndarray:
             f"got {name}[{at}] = {float(array[at])!r}"
         )
     return array
+
+
+def numbers_below(name: str, value: Int[np.ndarray, "..."], count: int) -> None:
+    """Refuses integers outside [0, count), such as the number of a partition."""
+    if value.size and not (value.min() >= 0 and value.max() < count):
+        raise ValueError(
+            f"{name} must lie in [0, {count}), got entries from {value.min()} to "
+            f"{value.max()}"
+        )
 
 
 def one_or_each(

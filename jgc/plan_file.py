@@ -88,10 +88,8 @@ def _checked_plan(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Codin
             raise ValueError(f"{name} must be {num_edges} numbers below {size}")
     if (np.diff(worker) < 0).any():
         raise ValueError("edge_worker must ascend")
-    if (
-        np.unique(worker.astype(np.int64) * n + arrays["edge_partition"]).size
-        < num_edges
-    ):
+    pairs = worker.astype(np.int64) * n + arrays["edge_partition"]
+    if np.unique(pairs).size < num_edges:
         raise ValueError("edges must be different pairs of a worker and a partition")
     coefficient = arrays["edge_coefficient"]
     if coefficient.size != num_edges or not np.isfinite(coefficient).all():

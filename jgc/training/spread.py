@@ -133,24 +133,16 @@ def _check(
     worker_device: Int[np.ndarray, " k"],
     mesh: Mesh,
 ) -> None:
-    n, k = plan.num_partitions, plan.num_workers
+    k = plan.num_workers
     if partition.ndim != 1 or partition.size == 0:
         raise ValueError(
             f"partition must be one-dimensional and not empty, got shape "
             f"{partition.shape}"
         )
-    if partition.min() < 0 or partition.max() >= n:
-        raise ValueError(
-            f"partition must lie in [0, {n}), the plan's partitions, got "
-            f"{partition.min()} to {partition.max()}"
-        )
+    _checks.numbers_below("partition", partition, plan.num_partitions)
     if np.shape(worker_device) != (k,):
         raise ValueError(
             f"worker_device must have shape ({k},), one device a worker, got "
             f"{np.shape(worker_device)}"
         )
-    if worker_device.min() < 0 or worker_device.max() >= mesh.size:
-        raise ValueError(
-            f"worker_device must lie in [0, {mesh.size}), the mesh's devices, got "
-            f"{worker_device.min()} to {worker_device.max()}"
-        )
+    _checks.numbers_below("worker_device", worker_device, mesh.size)
