@@ -8,9 +8,6 @@ ratio of their median times; the target is at most 1.05.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +16,7 @@ import optax
 
 import jgc
 from benchmarks.machine import describe_machine
+from benchmarks.timing import median_seconds
 from jgc.detection import Examples, ssdlite
 from jgc.training import TrainState, init_state, make_step
 
@@ -37,13 +35,6 @@ def random_examples(num_images: int, size: int) -> Examples:
         valid=jnp.ones(shape, bool),
         crowd=jnp.zeros(shape, bool),
     )
-
-
-def seconds(step: Callable[[], TrainState]) -> float:
-    """How long one step takes, until its result is there."""
-    start = time.perf_counter()
-    jax.block_until_ready(step())
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -79,16 +70,10 @@ def main() -> None:
         "plain": lambda: plain_step(state),
         "coded": lambda: coded_step(state, examples, partition, coefficients(mask))[0],
     }
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
-        seconds(step)  # compiles
-    for _ in range(options.repeats):
-        for name, step in steps.items():
-            times[name].append(seconds(step))
+    median = median_seconds(steps, repeats=options.repeats)
 
     print(describe_machine())
     print(f"{options.images} images of {options.size} px, width {options.width}")
-    median = {name: statistics.median(values) for name, values in times.items()}
     for name, value in median.items():
         print(f"  {name} step: {1e3 * value:.1f} ms")
     print(f"  coded / plain: {median['coded'] / median['plain']:.3f}")

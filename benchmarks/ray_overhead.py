@@ -14,7 +14,6 @@ which an iteration contains k over the cores.
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ import ray
 
 import jgc
 from benchmarks.machine import describe_machine
+from benchmarks.timing import seconds
 from jgc.distributed import Driver, WorkerPool, wait_for
 from jgc.distributed.worker import Work, Worker
 
@@ -31,13 +31,6 @@ from jgc.distributed.worker import Work, Worker
 def loss(params: jax.Array, examples: jax.Array) -> jax.Array:
     """As cheap as a loss of all parameters can be."""
     return examples * params.sum()
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """How long one call takes."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def main() -> None:

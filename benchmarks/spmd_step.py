@@ -11,8 +11,6 @@ CPU these share its cores.
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import jax
@@ -23,6 +21,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 import jgc
 from benchmarks.machine import describe_machine
+from benchmarks.timing import median_seconds
 from jgc.training import (
     SpreadExamples,
     TrainState,
@@ -96,13 +95,6 @@ def make_plain_step(
     return step
 
 
-def seconds(step: Callable[[], TrainState]) -> float:
-    """How long one step takes, until its result is there."""
-    start = time.perf_counter()
-    jax.block_until_ready(step())
-    return time.perf_counter() - start
-
-
 def measure(num_devices: int, one_pass: bool, options: argparse.Namespace) -> str:
     """A row of the table."""
     mesh = Mesh(jax.devices()[:num_devices], ("workers",))
@@ -140,13 +132,7 @@ def measure(num_devices: int, one_pass: bool, options: argparse.Namespace) -> st
         "plain": lambda: plain_step(state, examples),
         "coded": lambda: coded_step(state, examples, coefficients(mask))[0],
     }
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
-        seconds(step)  # compiles
-    for _ in range(options.repeats):
-        for name, step in steps.items():
-            times[name].append(seconds(step))
-    median = {name: statistics.median(values) for name, values in times.items()}
+    median = median_seconds(steps, repeats=options.repeats)
     return (
         f"{num_devices:7d} {num_passes:6d} {1e3 * median['plain']:10.1f} "
         f"{1e3 * median['coded']:10.1f} {median['coded'] / median['plain']:7.3f}"
