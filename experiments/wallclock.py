@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import optax
 from absl import flags
@@ -90,7 +89,8 @@ def measure(
         delays=machines.delays(entry.plan.batch_sizes, config.num_partitions),
     )
     state = driver.init(problem.params)
-    _compile(driver, problem)
+    # Compiles: an iteration that is not counted, with nobody to wait for.
+    driver.advance(state, asked=np.zeros(config.num_workers, bool))
     seconds, path = [0.0], [np.asarray(state.params)]
     answered: list[int] = []
     began = time.perf_counter()
@@ -112,32 +112,8 @@ def measure(
         "seconds": seconds,
         "losses": losses.tolist(),
         "answered": answered,
-        "least_loss": least_loss(problem),
+        "least_loss": problem.least_loss,
     }
-
-
-def _compile(driver: Driver, problem: Problem) -> None:
-    """One iteration that is not counted, with nobody to wait for."""
-    nobody = np.zeros(driver.plan(driver.init(problem.params)).num_workers, bool)
-    driver.advance(driver.init(problem.params), asked=nobody)
-
-
-def least_loss(problem: Problem) -> float:
-    """L*, by Newton's method on all the data."""
-
-    @jax.jit
-    def newton(params: jax.Array) -> jax.Array:
-        def mean(params: jax.Array) -> jax.Array:
-            return loss(params, problem.examples).mean()
-
-        return params - jax.numpy.linalg.solve(
-            jax.hessian(mean)(params), jax.grad(mean)(params)
-        )
-
-    params = jax.numpy.asarray(problem.params)
-    for _ in range(20):
-        params = newton(params)
-    return float(loss(params, problem.examples).mean())
 
 
 def check(config: ConfigDict) -> None:

@@ -14,11 +14,19 @@ Examples = dict[str, np.ndarray]
 
 
 class Problem(NamedTuple):
-    """Logistic regression: little to compute, so that the delays decide."""
+    """Logistic regression: little to compute, so that the delays decide.
+
+    Attributes:
+        examples: features and the sign to predict.
+        partition: of each example.
+        params: to start from.
+        least_loss: L*, of any parameters.
+    """
 
     examples: Examples
     partition: np.ndarray
     params: Float[np.ndarray, " d"]
+    least_loss: float
 
 
 def make_problem(config: Any) -> Problem:
@@ -35,7 +43,26 @@ def make_problem(config: Any) -> Problem:
         "features": features.astype(np.float32),
         "sign": sign.astype(np.float32),
     }
-    return Problem(examples, partition, np.zeros(dimension, np.float32))
+    params = np.zeros(dimension, np.float32)
+    return Problem(examples, partition, params, _least_loss(examples, params))
+
+
+def _least_loss(examples: Examples, params: Float[np.ndarray, " d"]) -> float:
+    """By Newton's method on all the data."""
+
+    def mean(params: Array) -> Array:
+        return loss(params, examples).mean()
+
+    @jax.jit
+    def newton(params: Array) -> Array:
+        return params - jnp.linalg.solve(
+            jax.hessian(mean)(params), jax.grad(mean)(params)
+        )
+
+    best = jnp.asarray(params)
+    for _ in range(20):
+        best = newton(best)
+    return float(mean(best))
 
 
 def loss(params: Array, examples: Examples) -> Float[Array, " N"]:

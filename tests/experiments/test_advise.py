@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -9,6 +7,7 @@ import jgc
 from experiments import advise
 from jgc.plan_file import load_plan
 from jgc.stragglers import trace
+from tests.experiments.helpers import run_experiment
 
 RNG = np.random.default_rng(0)
 LATENCIES = 1 + RNG.exponential(size=(40, 6)) / [0.5, 1, 2, 3, 4, 5]
@@ -18,13 +17,8 @@ def run(tmp_path, *options, latencies=LATENCIES):
     path = tmp_path / "trace.csv"
     header = ",".join(f"w{i}" for i in range(latencies.shape[1]))
     np.savetxt(path, latencies, delimiter=",", header=header, comments="")
-    command = [sys.executable, "-m", "experiments.advise", f"--trace={path}"]
-    return subprocess.run(
-        [*command, f"--workdir={tmp_path / 'advice'}", *options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    workdir = f"--workdir={tmp_path / 'advice'}"
+    return run_experiment("advise", f"--trace={path}", workdir, *options)
 
 
 def config(**values):

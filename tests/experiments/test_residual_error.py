@@ -1,10 +1,8 @@
-import subprocess
-import sys
-
 import pytest
 
 from experiments.residual_report import disagreement
 from jgc.files import read_json_lines
+from tests.experiments.helpers import run_experiment
 
 SMALL = (
     "--config.num_workers=(6,)",
@@ -16,14 +14,8 @@ SMALL = (
 
 
 def run(workdir, *options):
-    module = [sys.executable, "-m", "experiments.residual_error"]
     config = "--config=configs/residual_error.py"
-    return subprocess.run(
-        [*module, config, f"--workdir={workdir}", *options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_experiment("residual_error", config, f"--workdir={workdir}", *options)
 
 
 @pytest.mark.slow

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from configs import wallclock as config_file
 from experiments.wallclock_problem import Machines, make_machines
 from experiments.wallclock_report import first_reached
 from experiments.wallclock_schemes import NAMES, make_entry
+from tests.experiments.helpers import run_experiment
 
 SMALL = (
     "--config.num_workers=3",
@@ -21,13 +20,8 @@ SMALL = (
 
 
 def run(workdir, *options):
-    module = [sys.executable, "-m", "experiments.wallclock"]
-    return subprocess.run(
-        [*module, "--config=configs/wallclock.py", f"--workdir={workdir}", *options],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    config = "--config=configs/wallclock.py"
+    return run_experiment("wallclock", config, f"--workdir={workdir}", *options)
 
 
 @pytest.mark.slow
