@@ -21,9 +21,9 @@ import numpy as np
 
 import jgc
 from benchmarks.machine import describe_machine
-from experiments.convergence_curves import LAST, measure
-from experiments.convergence_problem import Problem
-from experiments.convergence_problems import ridge
+from experiments.convergence.curves import LAST, measure
+from experiments.convergence.problem import Problem
+from experiments.convergence.problems import ridge
 
 
 class Arrays(NamedTuple):

@@ -31,7 +31,7 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from jgc import CodingPlan, codes, residual
-from jgc.redesign import redesign
+from jgc.design import redesign
 from jgc.stragglers import Trace, estimation, load_trace
 
 # Workers that were late in 5, 20 and 50 % of all answers.

@@ -25,7 +25,7 @@ import jgc
 from benchmarks.machine import describe_machine
 from benchmarks.timing import seconds
 from jgc.distributed import Driver, WorkerPool, wait_for
-from jgc.distributed.worker import Work, Worker
+from jgc.distributed._worker import Work, Worker
 
 
 def loss(params: jax.Array, examples: jax.Array) -> jax.Array:

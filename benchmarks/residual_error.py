@@ -27,7 +27,7 @@ from scipy import sparse
 
 from benchmarks.machine import describe_machine
 from jgc import CodingPlan, codes, decoders, residual
-from jgc.residual import random_masks
+from jgc.residual._sampling import random_masks
 
 SIMILARITY = 0.3
 KEY = jax.random.key(0)

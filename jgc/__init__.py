@@ -15,6 +15,6 @@ name (`import jgc.optim`): `jgc.training`, coded steps for a user's own loss;
 """
 
 from jgc import codes, decoders, residual, stragglers
-from jgc.plan import CodingPlan
+from jgc._plan import CodingPlan
 
 __all__ = ["CodingPlan", "codes", "decoders", "residual", "stragglers"]

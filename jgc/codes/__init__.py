@@ -7,20 +7,20 @@ Random: `bernoulli`, `stochastic`, `random_graph`, with `placement_report`. With
 redundancy: `uncoded`, `straggler_free`.
 """
 
-from jgc.codes.bernoulli import bernoulli
-from jgc.codes.cyclic_repetition import cyclic_repetition
-from jgc.codes.dense import dense
-from jgc.codes.fractional_repetition import fractional_repetition
-from jgc.codes.interval import interval
-from jgc.codes.on_placement import on_placement
-from jgc.codes.optimal_structure import NegativeCoefficientWarning
-from jgc.codes.placement_report import PlacementReport, placement_report
-from jgc.codes.random_graph import random_graph
-from jgc.codes.reference import reference
-from jgc.codes.schemes import scheme_i, scheme_ii
-from jgc.codes.sparse import sparse
-from jgc.codes.stochastic import stochastic
-from jgc.codes.uncoded import straggler_free, uncoded
+from jgc.codes._bernoulli import bernoulli
+from jgc.codes._cyclic_repetition import cyclic_repetition
+from jgc.codes._dense import dense
+from jgc.codes._fractional_repetition import fractional_repetition
+from jgc.codes._interval import interval
+from jgc.codes._on_placement import on_placement
+from jgc.codes._optimal_structure import NegativeCoefficientWarning
+from jgc.codes._placement_report import PlacementReport, placement_report
+from jgc.codes._random_graph import random_graph
+from jgc.codes._reference import reference
+from jgc.codes._schemes import scheme_i, scheme_ii
+from jgc.codes._sparse import sparse
+from jgc.codes._stochastic import stochastic
+from jgc.codes._uncoded import straggler_free, uncoded
 
 __all__ = [
     "NegativeCoefficientWarning",

@@ -1,11 +1,11 @@
 """Decoders: from who answered to what each worker's message is multiplied by."""
 
-from jgc.decoders.decoder import Decoder, coefficients
-from jgc.decoders.fixed import fixed
-from jgc.decoders.graph import graph
-from jgc.decoders.least_squares import least_squares
-from jgc.decoders.representative import representative
-from jgc.decoders.second_moment import second_moment_weights
+from jgc.decoders._decoder import Decoder, coefficients
+from jgc.decoders._fixed import fixed
+from jgc.decoders._graph import graph
+from jgc.decoders._least_squares import least_squares
+from jgc.decoders._representative import representative
+from jgc.decoders._second_moment import second_moment_weights
 
 __all__ = [
     "Decoder",

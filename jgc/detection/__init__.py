@@ -5,13 +5,13 @@ Imported by experiments alone; the coding core never imports it. Needs the extra
 """
 
 from jgc.detection import _requirements as _requirements  # before all others
-from jgc.detection.anchors import AnchorGrid, linear_scales, ssd_shapes
-from jgc.detection.detector import Detector, count_parameters
-from jgc.detection.drawing import draw_detections, draw_grid
-from jgc.detection.evaluation import CocoScores, coco_results, evaluate
-from jgc.detection.losses import Losses
-from jgc.detection.ssdlite import ssdlite
-from jgc.detection.types import Detections, Examples, Predictions
+from jgc.detection._anchors import AnchorGrid, linear_scales, ssd_shapes
+from jgc.detection._detector import Detector, count_parameters
+from jgc.detection._drawing import draw_detections, draw_grid
+from jgc.detection._evaluation import CocoScores, coco_results, evaluate
+from jgc.detection._losses import Losses
+from jgc.detection._ssdlite import ssdlite
+from jgc.detection._types import Detections, Examples, Predictions
 
 __all__ = [
     "AnchorGrid",

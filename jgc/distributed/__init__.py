@@ -16,17 +16,17 @@ wrong shape are not decoded. For the same masks the answer is that of
 `jgc.training.make_step`.
 """
 
-from jgc.distributed.adaptation import Adaptation
-from jgc.distributed.driver import Driver, Round
-from jgc.distributed.latency_log import LatencyLog
-from jgc.distributed.policies import (
+from jgc.distributed._adaptation import Adaptation
+from jgc.distributed._driver import Driver, Round
+from jgc.distributed._latency_log import LatencyLog
+from jgc.distributed._policies import (
     Policy,
     Waiting,
     fixed_deadline,
     wait_for,
     wait_for_error,
 )
-from jgc.distributed.pool import WorkerPool
+from jgc.distributed._pool import WorkerPool
 
 __all__ = [
     "Adaptation",

@@ -21,21 +21,21 @@ one that does not, such as `optax.set_to_zero()`, would leave messages as update
 `decode` before it then: `optax.chain(decode(plan), optax.multi_transform(…))`.
 """
 
-from jgc.optim.aliases import (
+from jgc.optim._aliases import (
     coded_sgd,
     two_track_adam,
     two_track_adamw,
     two_track_rmsprop,
 )
-from jgc.optim.clipping import clip_partitions
-from jgc.optim.coding import decode, encode
-from jgc.optim.second_track import (
+from jgc.optim._clipping import clip_partitions
+from jgc.optim._coding import decode, encode
+from jgc.optim._second_track import (
     second_moment_ratio,
     two_track_coefficients,
     two_track_weights,
     with_second_track,
 )
-from jgc.optim.two_track import TwoTrackState, scale_by_two_track_adam, two_track
+from jgc.optim._two_track import TwoTrackState, scale_by_two_track_adam, two_track
 
 __all__ = [
     "TwoTrackState",

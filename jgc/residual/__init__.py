@@ -1,10 +1,10 @@
 """E‖g − ĝ‖², the residual error of a plan: one result type for every method."""
 
-from jgc.residual.decoded import DecodedMoments, decoded_moments
-from jgc.residual.enumeration import enumerate_masks
-from jgc.residual.exact import ResidualBounds, bias, bounds, exact
-from jgc.residual.monte_carlo import monte_carlo
-from jgc.residual.result import ResidualError
+from jgc.residual._decoded import DecodedMoments, decoded_moments
+from jgc.residual._enumeration import enumerate_masks
+from jgc.residual._exact import ResidualBounds, bias, bounds, exact
+from jgc.residual._monte_carlo import monte_carlo
+from jgc.residual._result import ResidualError
 
 __all__ = [
     "DecodedMoments",

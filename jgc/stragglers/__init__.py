@@ -8,14 +8,14 @@ Pictures are in `jgc.stragglers.pictures`.
 """
 
 from jgc.stragglers import estimation
-from jgc.stragglers.bernoulli import bernoulli, deadline_probabilities
-from jgc.stragglers.correlated import common_factor, shared_shocks
-from jgc.stragglers.latency import at_deadline, exponential, shifted_exponential
-from jgc.stragglers.markov import markov
-from jgc.stragglers.model import LatencyModel, StragglerModel
-from jgc.stragglers.simulation import simulate
-from jgc.stragglers.trace import Trace, replay, trace
-from jgc.stragglers.trace_files import load_trace
+from jgc.stragglers._bernoulli import bernoulli, deadline_probabilities
+from jgc.stragglers._correlated import common_factor, shared_shocks
+from jgc.stragglers._latency import at_deadline, exponential, shifted_exponential
+from jgc.stragglers._markov import markov
+from jgc.stragglers._model import LatencyModel, StragglerModel
+from jgc.stragglers._simulation import simulate
+from jgc.stragglers._trace import Trace, replay, trace
+from jgc.stragglers._trace_files import load_trace
 
 __all__ = [
     "LatencyModel",

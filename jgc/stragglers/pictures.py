@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from jgc import _checks
-from jgc.extras import require
-from jgc.stragglers.trace import Trace, replay
+from jgc._extras import require
+from jgc.stragglers._trace import Trace, replay
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,9 +21,9 @@ interior: distances to it do not grow.
 Everything is NumPy float64 on the host: bounds of a curve, not part of training.
 """
 
-from jgc.theory.lemmas import residual_error_bound, squared_gradient_bound
-from jgc.theory.non_smooth import non_smooth_average_gap, non_smooth_gap
-from jgc.theory.smooth import (
+from jgc.theory._lemmas import residual_error_bound, squared_gradient_bound
+from jgc.theory._non_smooth import non_smooth_average_gap, non_smooth_gap
+from jgc.theory._smooth import (
     convex_gap,
     non_convex_gradient,
     strongly_convex_distance,

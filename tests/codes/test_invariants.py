@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jgc
-from jgc.codes.optimal_structure import row_sums
+from jgc.codes._optimal_structure import row_sums
 from tests.codes.table import CODES, RING, N, P, every_code
 
 RNG = np.random.default_rng(0)

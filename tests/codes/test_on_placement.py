@@ -5,7 +5,7 @@ import pytest
 
 import jgc
 from jgc import codes
-from jgc.codes.optimal_structure import least_aligned_error, row_sums
+from jgc.codes._optimal_structure import least_aligned_error, row_sums
 from tests.codes.table import N, P, objective
 
 pytestmark = pytest.mark.filterwarnings("ignore::jgc.codes.NegativeCoefficientWarning")

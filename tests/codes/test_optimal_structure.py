@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jgc import codes
-from jgc.codes.optimal_structure import (
+from jgc.codes._optimal_structure import (
     inverse_odds_shares,
     least_aligned_error,
     plan_from_alpha,

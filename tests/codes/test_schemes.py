@@ -7,8 +7,8 @@ from hypothesis import given, settings
 
 import jgc
 from jgc import codes
-from jgc.codes import allocation
-from jgc.codes.optimal_structure import row_sums
+from jgc.codes import _allocation as allocation
+from jgc.codes._optimal_structure import row_sums
 from tests.codes.table import N, P
 
 pytestmark = pytest.mark.filterwarnings("ignore::jgc.codes.NegativeCoefficientWarning")

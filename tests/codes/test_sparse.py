@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 
 from jgc import codes
-from jgc.codes import grouping
-from jgc.codes.optimal_structure import row_sums
+from jgc.codes import _grouping as grouping
+from jgc.codes._optimal_structure import row_sums
 from tests.codes.table import P, objective
 
 

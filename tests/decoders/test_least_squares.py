@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jgc import codes, decoders
-from jgc.decoders.structure import structure_of
+from jgc.decoders._structure import structure_of
 
 from .helpers import all_masks, best_coefficients, case_plans, plan_of
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jgc.detection import boxes as bx
+from jgc.detection import _boxes as bx
 from tests.detection import helpers
 
 coordinate = st.floats(-0.25, 1.0)

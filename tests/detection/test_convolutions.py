@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jgc.detection.models import convolutions
+from jgc.detection.models import _convolutions as convolutions
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from jgc.detection import Detections, Examples, draw_detections, draw_grid
-from jgc.detection.drawing import Panel
+from jgc.detection._drawing import Panel
 
 NAMES = ("cat", "dog")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jgc.detection.models import layers
+from jgc.detection.models import _layers as layers
 
 
 @pytest.mark.parametrize("channels", [8, 96])

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jgc.detection.boxes import encode
-from jgc.detection.losses import detection_losses, sigmoid_focal_loss, smooth_l1
-from jgc.detection.matching import Matches
+from jgc.detection._boxes import encode
+from jgc.detection._losses import detection_losses, sigmoid_focal_loss, smooth_l1
+from jgc.detection._matching import Matches
 
 
 def _formula(logits, targets, alpha, gamma):

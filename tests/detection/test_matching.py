@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jgc.detection.matching import match
+from jgc.detection._matching import match
 from tests.detection import helpers
 
 OPTIONS = {"positive_iou": 0.5, "negative_iou": 0.4, "crowd_overlap": 0.5}

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jgc.detection.boxes import encode
-from jgc.detection.nms import select_detections, suppress
+from jgc.detection._boxes import encode
+from jgc.detection._nms import select_detections, suppress
 from tests.detection import helpers
 
 

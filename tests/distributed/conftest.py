@@ -1,6 +1,6 @@
 import pytest
 
-from jgc.distributed.cluster import connect
+from jgc.distributed._cluster import connect
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,12 @@ import pytest
 import ray
 
 import jgc
+from experiments.common.checkpoints import Checkpoints
 from jgc.distributed import Adaptation, Driver, WorkerPool, fixed_deadline, wait_for
-from jgc.distributed import pool as pool_module
-from jgc.distributed.messages import Answer, Expected, why_rejected
-from jgc.distributed.worker import Worker
+from jgc.distributed import _pool as pool_module
+from jgc.distributed._messages import Answer, Expected, why_rejected
+from jgc.distributed._worker import Worker
 from jgc.training import init_state, make_step
-from jgc.training.checkpoint import Checkpoints
 from tests.training import problems
 
 pytestmark = pytest.mark.slow
@@ -255,7 +255,7 @@ DRIVER_PROCESS = """
 import sys, numpy as np
 from pathlib import Path
 from jgc.distributed import WorkerPool
-from jgc.training.checkpoint import Checkpoints
+from experiments.common.checkpoints import Checkpoints
 from tests.distributed.test_faults import K, driver_of
 from tests.training import problems
 

@@ -10,8 +10,8 @@ from jgc.distributed import (
     wait_for,
     wait_for_error,
 )
-from jgc.distributed.partitions import by_worker, split_examples
-from jgc.distributed.policies import mask_error
+from jgc.distributed._partitions import by_worker, split_examples
+from jgc.distributed._policies import mask_error
 
 PLAN = jgc.codes.cyclic_repetition([0.2] * 4, num_partitions=4, num_stragglers=1)
 

@@ -9,7 +9,7 @@ import pytest
 
 import jgc
 from benchmarks.coded_step import random_examples
-from experiments.plans import SCHEMES
+from experiments.common.schemes import SCHEMES
 from jgc.detection import ssdlite
 from jgc.distributed import Driver, WorkerPool, wait_for
 from jgc.training import init_state, make_step

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import paths, settings
-from experiments.runs import Run, design
+from experiments.train import paths, settings
+from experiments.train.runs import Run, design
 from jgc import decoders, optim
 from jgc.decoders import second_moment_weights
 from tests.training import problems

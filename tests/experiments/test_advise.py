@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import jgc
-from experiments import advise
-from jgc.plan_file import load_plan
+from experiments.advise import __main__ as advise
+from jgc.design import load_plan
 from jgc.stragglers import trace
 from tests.experiments.helpers import run_experiment
 

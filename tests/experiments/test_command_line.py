@@ -24,7 +24,12 @@ TINY = (
 
 def command(workdir, *options):
     module = [sys.executable, "-m", "experiments.train"]
-    return [*module, "--config=configs/shapes.py", f"--workdir={workdir}", *options]
+    return [
+        *module,
+        "--config=configs/train/shapes.py",
+        f"--workdir={workdir}",
+        *options,
+    ]
 
 
 def run(workdir, *options):

@@ -9,11 +9,11 @@ import pytest
 
 import jgc
 from benchmarks.convergence import numpy_runs, numpy_runs_together
-from experiments import convergence_problems as problems
-from experiments import convergence_settings
-from experiments.convergence import run_study
-from experiments.convergence_curves import LAST, measure
-from experiments.convergence_studies import STUDIES, make_plans, make_study
+from experiments.convergence import problems
+from experiments.convergence import settings as convergence_settings
+from experiments.convergence.__main__ import run_study
+from experiments.convergence.curves import LAST, measure
+from experiments.convergence.studies import STUDIES, make_plans, make_study
 
 SIZES = {"num_examples": 60, "dimension": 4, "num_partitions": 6}
 PROBLEMS = {
@@ -168,7 +168,7 @@ def command(module, workdir, *options):
 
 @pytest.mark.slow
 def test_command_line(tmp_path):
-    config = "--config=configs/convergence.py"
+    config = "--config=configs/convergence/theorems.py"
     tiny = ("--config.studies=('hinge',)", "--config.num_iterations=20")
     done = command("experiments.convergence", tmp_path, config, *tiny)
     assert done.returncode == 0, done.stderr
@@ -180,7 +180,7 @@ def test_command_line(tmp_path):
         path = tmp_path / f"convergence-deadline{deadline}.png"
         assert path.stat().st_size > 0
         path.unlink()
-    redrawn = command("experiments.convergence_report", tmp_path)
+    redrawn = command("experiments.convergence.report", tmp_path)
     assert redrawn.returncode == 0, redrawn.stderr
     assert path.exists()
     assert (tmp_path / "convergence.md").read_text() == table

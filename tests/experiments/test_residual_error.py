@@ -1,7 +1,7 @@
 import pytest
 
-from experiments.residual_report import disagreement
-from jgc.files import read_json_lines
+from experiments.residual_error.report import disagreement
+from jgc._files import read_json_lines
 from tests.experiments.helpers import run_experiment
 
 SMALL = (
@@ -14,7 +14,7 @@ SMALL = (
 
 
 def run(workdir, *options):
-    config = "--config=configs/residual_error.py"
+    config = "--config=configs/residual_error/table.py"
     return run_experiment("residual_error", config, f"--workdir={workdir}", *options)
 
 

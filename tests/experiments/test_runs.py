@@ -9,13 +9,14 @@ import optax
 import pytest
 
 import jgc
-from experiments import paths, settings
-from experiments.groups import read_groups
-from experiments.optimizers import OPTIMIZERS
-from experiments.plans import SCHEMES
-from experiments.progress import Progress
-from experiments.report import write_report
-from experiments.runs import (
+from experiments.common.progress import Progress
+from experiments.common.schemes import SCHEMES
+from experiments.train import paths, settings
+from experiments.train.optimizers import OPTIMIZERS
+from experiments.train.report.__main__ import write_report
+from experiments.train.report.groups import read_groups
+from experiments.train.report.two_track import pair_up
+from experiments.train.runs import (
     RESULT,
     Run,
     Task,
@@ -25,10 +26,9 @@ from experiments.runs import (
     run_directory,
     train,
 )
-from experiments.tasks import TASKS
-from experiments.two_track_report import pair_up
-from jgc.files import read_json_lines
-from jgc.plan_file import save_plan
+from experiments.train.tasks import TASKS
+from jgc._files import read_json_lines
+from jgc.design import save_plan
 from tests.training import problems
 
 OPTIMIZER = optax.adam(0.05)

@@ -1,6 +1,6 @@
 import pytest
 
-from experiments import settings
+from experiments.train import settings
 
 
 def test_defaults_are_accepted():

@@ -5,9 +5,9 @@ import pytest
 
 import jgc
 from configs import wallclock as config_file
-from experiments.wallclock_problem import Machines, make_machines
-from experiments.wallclock_report import first_reached
-from experiments.wallclock_schemes import NAMES, make_entry
+from experiments.wallclock.problem import Machines, make_machines
+from experiments.wallclock.report import first_reached
+from experiments.wallclock.schemes import NAMES, make_entry
 from tests.experiments.helpers import run_experiment
 
 SMALL = (
@@ -20,7 +20,7 @@ SMALL = (
 
 
 def run(workdir, *options):
-    config = "--config=configs/wallclock.py"
+    config = "--config=configs/wallclock/delays.py"
     return run_experiment("wallclock", config, f"--workdir={workdir}", *options)
 
 

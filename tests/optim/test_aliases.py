@@ -7,8 +7,8 @@ import numpy as np
 import optax
 import pytest
 
+from experiments.common.checkpoints import Checkpoints
 from jgc import optim
-from jgc.training.checkpoint import Checkpoints
 from tests.optim.table import (
     MASK,
     OPTIMAL,

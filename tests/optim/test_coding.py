@@ -9,7 +9,7 @@ import pytest
 
 import jgc
 from jgc import decoders, optim
-from jgc.optim.clipping import partition_norms
+from jgc.optim._clipping import partition_norms
 from tests.optim.table import MASK, OPTIMAL, OTHER, PARAMS, N, P, gradients, messages
 
 

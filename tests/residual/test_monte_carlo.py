@@ -11,7 +11,8 @@ import pytest
 
 import jgc
 from jgc import codes, decoders
-from jgc.residual import driver, enumerate_masks, exact, monte_carlo
+from jgc.residual import enumerate_masks, exact, monte_carlo
+from jgc.residual._sampling import driver
 
 from ..decoders.helpers import DECODERS, P, case_plans, decoder_cases
 

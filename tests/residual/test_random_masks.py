@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.extend.random import threefry_2x32
 
-from jgc.residual import random_masks
+from jgc.residual._sampling import random_masks
 
 
 def masks_of(p, *, blocks=1, size=8192, seed=0):

@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 import jgc
-from experiments.plans import SCHEMES
+from experiments.common.schemes import SCHEMES
 from jgc import optim
 from jgc.detection import Examples, ssdlite
 from jgc.training import (

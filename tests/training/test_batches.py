@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jgc.training import coded_gradient
-from jgc.training.batches import mini_batches
+from jgc.training._batches import mini_batches
 from tests.training import problems
 
 PARTITION = np.array([0, 2, 1, 0, 2, 0, 1, 2, 2])  # of 3, 2 and 4 examples

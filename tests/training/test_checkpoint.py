@@ -2,8 +2,8 @@ import chex
 import jax.numpy as jnp
 import optax
 
+from experiments.common.checkpoints import Checkpoints
 from jgc.training import init_state
-from jgc.training.checkpoint import Checkpoints
 from tests.training import problems
 
 

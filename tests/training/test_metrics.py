@@ -1,5 +1,5 @@
-from jgc.files import read_json_lines
-from jgc.training.metrics import MetricsWriter
+from experiments.common.metrics import MetricsWriter
+from jgc._files import read_json_lines
 
 
 def write(directory, iterations, resume_from=0):

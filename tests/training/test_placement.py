@@ -5,7 +5,7 @@ import pytest
 
 import jgc
 from jgc.training import balance, device_coefficients
-from jgc.training.placement import held_partitions
+from jgc.training._placement import held_partitions
 
 RNG = np.random.default_rng(0)
 # LPT alone gives 7 here: 3 + 2 + 2 and 3 + 2.

@@ -7,15 +7,15 @@ workers.
 """
 
 from jgc.detection.data import _requirements as _requirements  # before all others
-from jgc.detection.data.arrays import LoadedSplit, load_split
-from jgc.detection.data.categories import COCO_2017, Categories
-from jgc.detection.data.coco_folder import prepare_coco_folder
-from jgc.detection.data.coco_layout import COCO_2017_SPLITS, CocoSplit
-from jgc.detection.data.partition import assign_partitions
-from jgc.detection.data.report import REASONS, SplitReport
-from jgc.detection.data.shapes import SHAPE_CATEGORIES, generate_shapes
-from jgc.detection.data.source import DetectionSource, Record, open_source
-from jgc.detection.data.stream import StreamedSplit
+from jgc.detection.data._arrays import LoadedSplit, load_split
+from jgc.detection.data._categories import COCO_2017, Categories
+from jgc.detection.data._coco_folder import prepare_coco_folder
+from jgc.detection.data._coco_layout import COCO_2017_SPLITS, CocoSplit
+from jgc.detection.data._partition import assign_partitions
+from jgc.detection.data._report import REASONS, SplitReport
+from jgc.detection.data._shapes import SHAPE_CATEGORIES, generate_shapes
+from jgc.detection.data._source import DetectionSource, Record, open_source
+from jgc.detection.data._stream import StreamedSplit
 
 __all__ = [
     "COCO_2017",

@@ -1,6 +1,6 @@
 """Fails early, with the extra to install, where a dependency is missing."""
 
-from jgc.extras import require
+from jgc._extras import require
 
 for _module in ("PIL", "array_record", "rich", "tensorflow_datasets"):
     require(_module, extra="detection")

@@ -1,6 +1,6 @@
 """Flax detectors: backbones, heads and their layers."""
 
-from jgc.detection.models.mobilenetv3 import MobileNetV3Features, MobileNetV3Large
-from jgc.detection.models.ssdlite import SSDLite
+from jgc.detection.models._mobilenetv3 import MobileNetV3Features, MobileNetV3Large
+from jgc.detection.models._ssdlite import SSDLite
 
 __all__ = ["MobileNetV3Features", "MobileNetV3Large", "SSDLite"]

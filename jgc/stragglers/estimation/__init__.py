@@ -7,22 +7,22 @@ any of them, `fit_beta_prior`, `fit_shifted_exponential`. How sure: `credible_in
 `check_shifted_exponential`.
 """
 
-from jgc.stragglers.estimation.estimators import (
+from jgc.stragglers.estimation._estimators import (
     Estimator,
     censored_shifted_exponential,
     counting,
     estimate,
     forgetting,
 )
-from jgc.stragglers.estimation.goodness_of_fit import (
+from jgc.stragglers.estimation._goodness_of_fit import (
     FitTest,
     check_bursts,
     check_independence,
     check_shifted_exponential,
 )
-from jgc.stragglers.estimation.intervals import credible_interval, wilson_interval
-from jgc.stragglers.estimation.prior import JEFFREYS, BetaPrior, fit_beta_prior
-from jgc.stragglers.estimation.shifted_exponential_fit import (
+from jgc.stragglers.estimation._intervals import credible_interval, wilson_interval
+from jgc.stragglers.estimation._prior import JEFFREYS, BetaPrior, fit_beta_prior
+from jgc.stragglers.estimation._shifted_exponential_fit import (
     ShiftedExponentialFit,
     fit_shifted_exponential,
 )

@@ -14,7 +14,7 @@ from jgc.detection.data import (
     open_source,
     prepare_coco_folder,
 )
-from jgc.detection.data.coco_folder import CocoFolder, coco_features
+from jgc.detection.data._coco_folder import CocoFolder, coco_features
 from tests.detection.data.helpers import (
     annotation_row,
     edit_annotations,

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from jgc.detection.data.pool import default_threads, map_in_order
+from jgc.detection.data._pool import default_threads, map_in_order
 
 
 def test_results_come_in_order():

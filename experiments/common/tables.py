@@ -1,0 +1,34 @@
+"""Tables for people and pictures, into files that are whole or not there."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from jgc._files import write_atomically
+
+Row = Sequence[str]
+
+
+def print_table(header: Row, rows: Sequence[Row], *, title: str, width: int) -> None:
+    """Prints a table, at least `width` characters wide where no terminal says."""
+    table = Table(*header, title=title)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=max(Console().width, width)).print(table)
+
+
+def write_markdown(path: Path, header: Row, rows: Sequence[Row]) -> None:
+    """Writes a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    write_atomically(path, "".join(f"| {' | '.join(line)} |\n" for line in lines))
+
+
+def write_picture(path: Path, figure: Figure, *, dpi: int) -> None:
+    """Writes a figure as PNG."""
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=dpi)
+    write_atomically(path, picture.getvalue())

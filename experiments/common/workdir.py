@@ -1,0 +1,61 @@
+"""One experiment a working directory: the config that it was started with stays."""
+
+import json
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from jgc._files import write_atomically
+
+_CONFIG = "config.json"
+
+
+def check_same_experiment(config: ConfigDict, workdir: Path) -> None:
+    """Makes `workdir`, or checks that what it holds was started with `config`.
+
+    Raises:
+        ValueError: it holds another experiment; names the settings that differ.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    path = workdir / _CONFIG
+    if not path.exists():
+        return
+    differing = _differing_keys(json.loads(path.read_text()), _plain(config))
+    if differing:
+        raise ValueError(
+            f"--workdir={workdir} holds an experiment with other settings of "
+            f"{', '.join(differing)}; name a new folder, or the settings in {path}"
+        )
+
+
+def claim(config: ConfigDict, workdir: Path) -> None:
+    """Makes `workdir` the experiment's; called once the input is known to be usable."""
+    write_atomically(workdir / _CONFIG, json.dumps(_plain(config), indent=2) + "\n")
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config that `workdir` was claimed with.
+
+    Raises:
+        FileNotFoundError: `workdir` holds no experiment.
+    """
+    path = workdir / _CONFIG
+    if not path.exists():
+        raise FileNotFoundError(f"--workdir={workdir} has no {_CONFIG}")
+    return ConfigDict(json.loads(path.read_text()))
+
+
+def _plain(config: ConfigDict) -> dict:
+    """As it comes back from JSON: tuples are lists."""
+    return json.loads(config.to_json())
+
+
+def _differing_keys(found: dict, wanted: dict, prefix: str = "config.") -> list[str]:
+    keys: list[str] = []
+    for key in sorted(found.keys() | wanted.keys()):
+        old, new = found.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys += _differing_keys(old, new, f"{prefix}{key}.")
+        elif old != new:
+            keys.append(prefix + key)
+    return keys

@@ -1,0 +1,145 @@
+"""Measured convergence under the bounds of Theorems 2, 3, 4 and C.4.3.
+
+    python -m experiments.convergence --config=configs/convergence/theorems.py \
+        --workdir=runs/convergence
+
+Leaves in the working directory: `convergence.json`, all measured curves and bounds;
+`convergence.md`, the table; a picture for each deadline. Ends with an error if a
+measured curve is above its bound by more than chance allows.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from ml_collections import config_flags
+
+import jgc
+from experiments.common import launch
+from experiments.convergence import (
+    report as convergence_report,
+)
+from experiments.convergence import (
+    settings as convergence_settings,
+)
+from experiments.convergence.curves import GRADIENT, measure
+from experiments.convergence.problem import Problem
+from experiments.convergence.studies import Study, make_plans, make_study
+from jgc import theory
+from jgc._files import write_atomically
+
+_LOG = logging.getLogger("experiments.convergence")  # __name__ is __main__ here
+_POINTS = 120  # of a curve, that the data keep
+
+# A mean of so many standard errors above a bound (and of so much rounding in float32)
+# is not chance: where a bound is sharp the mean lies on it.
+_ERRORS = 5
+_ROUNDING = 1e-4
+
+
+def main() -> None:
+    """Measures what the config lists, then writes the report."""
+    config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir)
+    try:
+        convergence_settings.check(config)
+        plans = {tau: make_plans(config, tau) for tau in config.deadlines}
+        workdir.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
+        raise launch.InputError(error) from error
+
+    curves = []
+    for name in config.studies:
+        study = make_study(name, config)
+        for deadline in config.deadlines:
+            _LOG.info("%s, deadline %g", name, deadline)
+            curves += run_study(name, study, plans[deadline], deadline, config)
+    data = {"config": json.loads(config.to_json()), "curves": curves}
+    write_atomically(workdir / convergence_report.DATA, json.dumps(data) + "\n")
+    convergence_report.write_report(workdir)
+    exceeded = [curve for curve in curves if curve["exceeds_bound"]]
+    if exceeded:
+        names = sorted({f"{c['study']}: {c['code']}" for c in exceeded})
+        sys.exit(f"error: above the bound: {', '.join(names)}")
+
+
+def run_study(
+    name: str,
+    study: Study,
+    plans: list[jgc.CodingPlan],
+    deadline: float,
+    config: Any,
+) -> list[dict[str, Any]]:
+    """One record a scheme, ready for JSON."""
+    curves = measure(
+        study.problem,
+        plans,
+        study.step_sizes,
+        what=study.what,
+        average_weights=study.average_weights,
+        num_seeds=config.num_seeds,
+        seed=config.seed,
+    )
+    num_iterations = study.step_sizes.size
+    kept = np.unique(np.geomspace(1, num_iterations, _POINTS).astype(int)) - 1
+    records = []
+    for plan, mean, error in zip(
+        plans, curves.mean, curves.standard_error, strict=True
+    ):
+        bound, factor = _bound(study, plan)
+        records.append(
+            {
+                "study": name,
+                "problem": study.problem.name,
+                "theorem": study.theorem,
+                "deadline": deadline,
+                "code": plan.name,
+                # B/(C n²), 1 + 1/D for codes of optimal structure.
+                "factor": factor,
+                "largest_ratio": None if bound is None else float((mean / bound).max()),
+                "exceeds_bound": bound is not None
+                and bool((mean - _ERRORS * error > (1 + _ROUNDING) * bound).any()),
+                "limit": _limit(study, plan),
+                "iterates": (kept + 1).tolist(),
+                "mean": mean[kept].tolist(),
+                "standard_error": error[kept].tolist(),
+                "bound": None if bound is None else bound[kept].tolist(),
+            }
+        )
+    return records
+
+
+def _bound(
+    study: Study, plan: jgc.CodingPlan
+) -> tuple[np.ndarray, float] | tuple[None, None]:
+    """The bound and B/(C n²); None for a biased code, of which no theorem speaks."""
+    if not _is_unbiased(plan):
+        return None, None
+    c = study.problem.squared_norm
+    b = theory.squared_gradient_bound(plan, squared_norm=c)
+    return study.bound(b), b / (c * plan.num_partitions**2)
+
+
+def _is_unbiased(plan: jgc.CodingPlan) -> bool:
+    return bool(np.abs(jgc.residual.bias(plan)).max() < 1e-6)
+
+
+def _limit(study: Study, plan: jgc.CodingPlan) -> float | None:
+    """Where a biased code settles: L − L* at the minimiser of Σ_j E[c_j] L(D_j)."""
+    problem: Problem = study.problem
+    if _is_unbiased(plan) or problem.solve is None or study.what == GRADIENT:
+        return None
+    beta = problem.solve(1 + jgc.residual.bias(plan))
+    losses = problem.loss(jnp.asarray(beta, float), problem.examples)
+    return max(0.0, float(np.asarray(losses, np.float64).mean()) - problem.minimum)
+
+
+if __name__ == "__main__":
+    config_flags.DEFINE_config_file("config", lock_config=True)
+    flags.DEFINE_string("workdir", None, "where results go", required=True)
+    flags.mark_flag_as_required("config")
+    launch.run(main)

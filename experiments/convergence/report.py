@@ -1,0 +1,124 @@
+"""The table and the pictures of `experiments.convergence`, from the data it left.
+
+    python -m experiments.convergence.report --workdir=runs/convergence
+
+redraws them without a run.
+"""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from experiments.common import launch
+from experiments.common.tables import write_markdown, write_picture
+
+DATA = "convergence.json"
+_HEADER = (
+    "problem",
+    "theorem",
+    "deadline",
+    "code",
+    "B/(Cn²)",
+    "measured, end",
+    "bound, end",
+    "max ratio",
+    "settles at",
+)
+
+
+def write_report(workdir: Path) -> None:
+    """Prints tables of means ± standard errors; writes them, and the pictures."""
+    curves = json.loads((workdir / DATA).read_text())["curves"]
+    rows = [_row(curve) for curve in curves]
+    console = Console()
+    for (problem, theorem, deadline), group in itertools.groupby(
+        rows, key=lambda row: row[:3]
+    ):
+        title = f"{problem}, τ = {deadline}: {theorem}"
+        table = Table(*_HEADER[3:], title=title, title_justify="left")
+        for row in group:
+            table.add_row(*row[3:])
+        console.print(table)
+    write_markdown(workdir / "convergence.md", _HEADER, rows)
+    for deadline in sorted({curve["deadline"] for curve in curves}):
+        shown = [curve for curve in curves if curve["deadline"] == deadline]
+        path = workdir / f"convergence-deadline{deadline:g}.png"
+        write_picture(path, draw_curves(shown), dpi=150)
+
+
+def _row(curve: dict[str, Any]) -> list[str]:
+    return [
+        curve["problem"],
+        curve["theorem"],
+        f"{curve['deadline']:g}",
+        curve["code"],
+        _number(curve["factor"]),
+        f"{curve['mean'][-1]:.2e} ± {curve['standard_error'][-1]:.0e}",
+        f"{curve['bound'][-1]:.2e}" if curve["bound"] else "none: biased",
+        _number(curve["largest_ratio"]),
+        "" if curve["limit"] is None else f"{curve['limit']:.2e}",
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def draw_curves(curves: list[dict[str, Any]]) -> Figure:
+    """Measured curves, their bounds dashed and where biased codes settle dotted."""
+    studies = list(dict.fromkeys(curve["study"] for curve in curves))
+    codes = list(dict.fromkeys(curve["code"] for curve in curves))
+    columns = min(4, len(studies))
+    rows = -(-len(studies) // columns)
+    figure = Figure(figsize=(5.5 * columns, 4.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat[len(studies) :]:
+        axis.set_visible(False)
+    for axis, study in zip(axes.flat, studies, strict=False):
+        for curve in (c for c in curves if c["study"] == study):
+            _draw(axis, curve, f"C{codes.index(curve['code'])}")
+            axis.set(
+                title=f"{curve['problem']}: {curve['theorem']}",
+                xlabel="t",
+                xscale="log",
+                yscale="log",
+            )
+        ylabel = "E‖∇L‖²" if "∇" in axis.get_title() else "E L − L*"
+        axis.set_ylabel(ylabel)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    deadline = curves[0]["deadline"]
+    figure.suptitle(
+        f"deadline τ = {deadline:g}; dashed: the bound; dotted: where the code settles"
+    )
+    return figure
+
+
+def _draw(axis: Any, curve: dict[str, Any], color: str) -> None:
+    t, mean = np.array(curve["iterates"]), np.array(curve["mean"])
+    # At the minimum rounding may leave a gap of 0 or less, which has no logarithm.
+    axis.plot(t, np.where(mean > 0, mean, np.nan), color=color, label=curve["code"])
+    if curve["bound"]:
+        axis.plot(t, curve["bound"], "--", color=color, linewidth=1)
+    if curve["limit"] is not None:
+        axis.axhline(curve["limit"], linestyle=":", color=color, linewidth=1)
+
+
+def main() -> None:
+    """Redraws the report of a working directory."""
+    workdir = Path(flags.FLAGS.workdir)
+    if not (workdir / DATA).exists():
+        raise launch.InputError(f"--workdir={workdir} has no {DATA}")
+    write_report(workdir)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "of a finished experiment", required=True)
+    launch.run(main)

@@ -1,0 +1,158 @@
+r"""E‖g − ĝ‖²/‖g‖² of every code: closed form, enumeration and Monte Carlo side by side.
+
+    python -m experiments.residual_error --config=configs/residual_error/table.py \
+        --workdir=runs/residual_error
+
+Leaves `results.jsonl`, a case a line with each draw's numbers, `table.md` and
+`residual_error.png`. A killed run goes on with the first case that is missing. The
+disagreement of a case is the largest over its draws of |Monte Carlo − reference| in
+standard errors, where the reference is the closed form or, for decoders that have none,
+enumeration.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+import jgc
+from experiments.common import launch
+from experiments.common.checks import (
+    require,
+    require_counts,
+    require_several,
+    require_straggler_settings,
+)
+from experiments.common.schemes import MOST_WORKERS_TO_ENUMERATE, SCHEMES, draw_psi
+from experiments.common.workdir import check_same_experiment, claim
+from experiments.residual_error.report import write_report
+from jgc._files import read_json_lines, write_json_lines
+
+_LOG = logging.getLogger("experiments.residual_error")  # __name__ is __main__ here
+_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "where results go", required=True)
+flags.mark_flag_as_required("config")
+
+
+class Case(NamedTuple):
+    """What one line of the results is about."""
+
+    scheme: str
+    num_workers: int
+    deadline: float
+    similarity: float
+
+
+def list_cases(config: Any) -> list[Case]:
+    """Every scheme for every k, τ and ρ."""
+    return [
+        Case(scheme, num_workers, deadline, similarity)
+        for num_workers in config.num_workers
+        for deadline in config.deadlines
+        for similarity in config.similarities
+        for scheme in config.schemes
+    ]
+
+
+def measure(case: Case, config: Any) -> dict[str, Any]:
+    """The relative error of each draw by each method; None where one does not apply."""
+    n, rho = config.num_partitions or case.num_workers, case.similarity
+    squared_norm = rho * n**2 + (1 - rho) * n
+    decoder = SCHEMES[case.scheme].decoder
+    plans = [_design(case, config, draw, n) for draw in range(config.num_draws)]
+
+    def relative(results: list[jgc.residual.ResidualError]) -> list[float]:
+        return [result.mean / squared_norm for result in results]
+
+    exact = enumeration = None
+    if decoder is jgc.decoders.fixed:
+        exact = relative([jgc.residual.exact(plan, similarity=rho) for plan in plans])
+    if case.num_workers <= MOST_WORKERS_TO_ENUMERATE:
+        enumeration = relative(
+            [
+                jgc.residual.enumerate_masks(plan, decoder=decoder, similarity=rho)
+                for plan in plans
+            ]
+        )
+    sampled = jgc.residual.monte_carlo(
+        jax.random.key(config.seed),
+        plans,
+        num_trials=config.num_trials,
+        decoder=decoder,
+        progress=False,
+        similarity=rho,
+    )
+    return {
+        "case": case._asdict(),
+        "code": plans[0].name,
+        "num_partitions": n,
+        "load": float(np.mean([plan.load for plan in plans])),
+        "exact": exact,
+        "enumeration": enumeration,
+        "monte_carlo": relative(sampled),
+        "standard_error": [r.standard_error / squared_norm for r in sampled],
+    }
+
+
+def _design(case: Case, config: Any, draw: int, n: int) -> jgc.CodingPlan:
+    """The draw's plan; all cases with the same k draw the same ψ."""
+    psi_key, code_key = jax.random.split(jax.random.key(config.seed + 1 + draw))
+    psi = draw_psi(psi_key, case.num_workers, config.psi_min, config.psi_max)
+    p = jgc.stragglers.deadline_probabilities(psi, deadline=case.deadline)
+    return SCHEMES[case.scheme].design(p, n, code_key)
+
+
+def check(config: ConfigDict) -> None:
+    """Raises before any work what would fail later.
+
+    Raises:
+        ValueError: a value is not accepted; names the key, the value and what is.
+    """
+    require_straggler_settings(config)
+    require_several(config, "num_workers", lambda k: k >= 1, "numbers of workers")
+    require_several(
+        config, "similarities", lambda rho: 0 <= rho <= 1, "numbers in [0, 1]"
+    )
+    require_counts(config, "num_draws")
+    require(config, "num_trials", lambda value: value >= 2, "at least 2")
+    require(
+        config, "num_partitions", lambda n: n >= 0, "at least 0, where 0 is as workers"
+    )
+
+
+def main() -> None:
+    """Measures what the config lists and the working directory lacks, and reports."""
+    config, workdir = _CONFIG.value, Path(_WORKDIR.value)
+    cases = list_cases(config)
+    try:
+        check(config)
+        check_same_experiment(config, workdir)
+        for case in cases:
+            _design(case, config, 0, config.num_partitions or case.num_workers)
+    except (ValueError, OSError) as error:
+        raise launch.InputError(error) from error
+    claim(config, workdir)
+
+    path = workdir / "results.jsonl"
+    rows = read_json_lines(path)
+    write_json_lines(path, rows)  # without a line that a kill cut off
+    done = [Case(**row["case"]) for row in rows]
+    with path.open("a") as lines:
+        for number, case in enumerate(cases, start=1):
+            if case in done:
+                continue
+            _LOG.info("%d/%d %s", number, len(cases), " ".join(map(str, case)))
+            rows.append(measure(case, config))
+            lines.write(json.dumps(rows[-1]) + "\n")
+            lines.flush()
+    write_report(rows, workdir)
+    print(f"\nResults are in {workdir.absolute()}")
+
+
+if __name__ == "__main__":
+    launch.run(main)

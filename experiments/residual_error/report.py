@@ -1,0 +1,106 @@
+"""The table and the picture of `experiments.residual_error`, from its rows."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.common.tables import print_table, write_markdown, write_picture
+
+_HEADER = (
+    "k",
+    "deadline",
+    "similarity",
+    "scheme",
+    "load",
+    "closed form",
+    "enumeration",
+    "Monte Carlo",
+    "± standard error",
+    "disagreement",
+)
+
+
+def write_report(rows: list[dict[str, Any]], workdir: Path) -> None:
+    """Prints the table; writes `table.md` and `residual_error.png`."""
+    cells = [_cells(row) for row in rows]
+    title = "E‖g − ĝ‖²/‖g‖², mean over draws of p"
+    print_table(_HEADER, cells, title=title, width=140)
+    write_markdown(workdir / "table.md", _HEADER, cells)
+    write_picture(workdir / "residual_error.png", draw_errors(rows), dpi=120)
+
+
+def disagreement(row: dict[str, Any]) -> float | None:
+    """The largest |Monte Carlo − reference| in standard errors; None without one."""
+    reference = row["exact"] or row["enumeration"]
+    if reference is None:
+        return None
+    difference = np.abs(np.subtract(row["monte_carlo"], reference))
+    # An error without variance agrees to rounding, which is no standard error.
+    rounding = 1e-6 * np.abs(reference)
+    beyond = np.maximum(difference - rounding, 0)
+    scale = np.where(beyond > 0, row["standard_error"], 1)
+    return float((beyond / scale).max())
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    case = row["case"]
+    found = disagreement(row)
+    return [
+        str(case["num_workers"]),
+        f"{case['deadline']:g}",
+        f"{case['similarity']:g}",
+        case["scheme"],
+        f"{row['load']:.3g}",
+        _mean(row["exact"]),
+        _mean(row["enumeration"]),
+        _mean(row["monte_carlo"]),
+        # Draws meet the same random bits, so their errors may all lean one way.
+        f"{np.mean(row['standard_error']):.1g}",
+        "–" if found is None else f"{found:.2f}",
+    ]
+
+
+def _mean(values: list[float] | None) -> str:
+    return "–" if values is None else f"{np.mean(values):.5g}"
+
+
+def draw_errors(rows: list[dict[str, Any]]) -> Figure:
+    """Error against load: a row for each (k, ρ), a column for each deadline."""
+    keys = [(row["case"]["num_workers"], row["case"]["similarity"]) for row in rows]
+    panels = list(dict.fromkeys(keys))
+    deadlines = list(dict.fromkeys(row["case"]["deadline"] for row in rows))
+    schemes = list(dict.fromkeys(row["case"]["scheme"] for row in rows))
+    figure = Figure(
+        figsize=(5 * len(deadlines) + 2.5, 3.2 * len(panels)), layout="constrained"
+    )
+    axes = figure.subplots(len(panels), len(deadlines), squeeze=False)
+    markers = itertools.cycle("os^vDp*XhP<>d")
+    styles = {scheme: (f"C{i % 10}", next(markers)) for i, scheme in enumerate(schemes)}
+    for row in rows:
+        case = row["case"]
+        panel = panels.index((case["num_workers"], case["similarity"]))
+        color, marker = styles[case["scheme"]]
+        axes[panel, deadlines.index(case["deadline"])].errorbar(
+            row["load"],
+            np.mean(row["monte_carlo"]),
+            yerr=np.mean(row["standard_error"]),
+            color=color,
+            marker=marker,
+            linestyle="none",
+            fillstyle="none",
+            label=case["scheme"],
+        )
+    for (panel, column), axis in np.ndenumerate(axes):
+        num_workers, similarity = panels[panel]
+        axis.set(
+            xscale="log",
+            yscale="log",
+            xlabel="computation load d",
+            ylabel="E‖g − ĝ‖² / ‖g‖²",
+            title=f"k = {num_workers}, τ = {deadlines[column]:g}, ρ = {similarity:g}",
+        )
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    return figure

@@ -1,0 +1,199 @@
+"""What `experiments.train` can be told: every key with its default, and its check."""
+
+import math
+
+from ml_collections import ConfigDict
+
+from experiments.common.checks import (
+    listed,
+    require,
+    require_counts,
+    require_several,
+    require_straggler_settings,
+)
+from experiments.common.schemes import PLAN_FILE, SCHEMES, find_scheme
+from experiments.train.optimizers import DEFAULT, OPTIMIZERS
+from experiments.train.paths import PATHS
+from experiments.train.tasks import TASKS
+
+
+def default() -> ConfigDict:
+    """The settings that a config file starts from."""
+    config = ConfigDict()
+
+    # The comparison: every scheme against every deadline, from every seed.
+    config.schemes = ("gd", "is_sgd", "scheme_i", "scheme_ii", "interval")
+    config.num_workers = 10  # k
+    config.num_partitions = 10  # n
+    config.deadlines = (1.1, 1.5)  # τ_th of (23)
+    config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max), drawn anew for each seed
+    config.psi_max = 2.0
+    config.num_seeds = 3
+    # A plan of `experiments.advise`. Its p then holds for all schemes instead of
+    # deadlines and ψ, and `plan_file` among the schemes is the plan itself.
+    config.plan_file = ""
+
+    config.task = "detection"  # what is trained, see experiments/train/tasks/
+
+    # Training. The objective is the mean loss over the training examples.
+    config.path = "simulated"  # where the workers are, see experiments/train/paths/
+    config.optimizers = (DEFAULT,)  # each with every scheme and deadline
+    config.learning_rates = ConfigDict(
+        {name: optimizer.learning_rate for name, optimizer in OPTIMIZERS.items()}
+    )
+    # Λ of (42), one run each, for optimizers of two tracks.
+    config.noise_ratios = (1.0,)
+    config.num_iterations = 200
+    # Examples of each partition in an iteration, drawn anew (C.4.1); 0: all.
+    config.batch_size = 0
+    config.chunk_size = 0  # examples in one pass; 0: all. Less memory, same gradient
+    config.evaluate_every = 50  # iterations between validation losses
+    config.checkpoint_every = 50  # iterations between checkpoints
+
+    config.ray = ConfigDict()  # where config.path = ray
+    config.ray.address = ""  # of a cluster, host:port; empty: this machine
+    # In seconds; then the plan should be made for these machines (config.plan_file).
+    # 0: workers straggle by the masks that the other paths draw.
+    config.ray.deadline = 0.0
+
+    config.logistic = ConfigDict()  # the generated data of logistic regression
+    config.logistic.num_train = 1000
+    config.logistic.num_validation = 500
+    config.logistic.dimension = 20
+    config.logistic.regularizer = 0.001  # λ of the loss's λ/2 ‖β‖²
+
+    # The rest is of detection.
+    config.data = ConfigDict()
+    # A folder in COCO's own layout or a prepared TFDS directory; empty: the shapes.
+    config.data.directory = ""
+    # Where shapes and prepared data go; empty: `data` in the working directory.
+    config.data.cache_directory = ""
+    config.data.num_train = 0  # images, the first by id; 0: all
+    config.data.num_validation = 0
+    # False: training images are read batch by batch, for data larger than memory.
+    config.data.in_memory = True
+    config.data.validate_on_train = False  # score the images that were trained on
+    config.data.max_objects = 100  # slots an image; the largest objects are kept
+    config.data.shapes = ConfigDict()
+    config.data.shapes.num_train = 40
+    config.data.shapes.num_validation = 20
+    config.data.shapes.image_size = 64  # pixels of the longer side
+    config.data.shapes.seed = 0
+
+    config.model = ConfigDict()
+    config.model.image_size = 320  # pixels to which images are stretched
+    config.model.compute_dtype = "float32"  # or "bfloat16"; parameters are float32
+    config.model.width = 1.0  # multiplies every channel count
+    config.model.strides = (16, 32, 64, 128, 256, 512)  # of the maps predicted from
+    config.model.min_scale = 0.2  # of the smallest anchors, relative to the image
+    return config
+
+
+def check(config: ConfigDict) -> None:
+    """Raises before any work what would fail later.
+
+    Raises:
+        ValueError: a value is not accepted; names the key, the value and what is.
+    """
+    from_file = (PLAN_FILE,) if config.plan_file else ()
+    require_straggler_settings(config, schemes=(*SCHEMES, *from_file))
+    require_counts(
+        config,
+        "num_workers",
+        "num_partitions",
+        "num_seeds",
+        "num_iterations",
+        "evaluate_every",
+        "checkpoint_every",
+        "data.max_objects",
+        "data.shapes.num_train",
+        "data.shapes.num_validation",
+        "logistic.num_train",
+        "logistic.num_validation",
+        "logistic.dimension",
+    )
+    generated = {"logistic": "logistic.num_train"}
+    if not config.data.directory:
+        generated["detection"] = "data.shapes.num_train"
+    if config.task in generated:
+        require(
+            config,
+            generated[config.task],
+            lambda value: value >= config.num_partitions,
+            f"at least num_partitions = {config.num_partitions}",
+        )
+    for key in ("batch_size", "chunk_size", "data.num_train", "data.num_validation"):
+        require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
+    dtypes = ("float32", "bfloat16")
+    require(config, "model.compute_dtype", dtypes.__contains__, listed(dtypes))
+    require(config, "ray.deadline", lambda value: 0 <= value < math.inf, "at least 0")
+    require(
+        config,
+        "ray.deadline",
+        lambda value: value == 0 or config.path == "ray",
+        f"0 where path is {config.path}",
+    )
+    require(
+        config,
+        "ray.deadline",
+        lambda value: value == 0 or bool(config.plan_file),
+        "0 without a plan_file, whose p are those at the deadline",
+    )
+    require_several(
+        config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"
+    )
+    for name in OPTIMIZERS:
+        require(
+            config,
+            f"learning_rates.{name}",
+            lambda value: 0 < value < math.inf,
+            "above 0",
+        )
+    require_several(
+        config,
+        "noise_ratios",
+        lambda value: 0 < value < math.inf,
+        "finite numbers above 0",
+    )
+    waiting = [name for name in config.schemes if find_scheme(name).waits_for_all]
+    require(
+        config,
+        "optimizers",
+        lambda names: (
+            len(waiting) < len(config.schemes)
+            or any(OPTIMIZERS[name].single_track is None for name in names)
+        ),
+        f"one of a single track too, where all schemes are {listed(waiting)}",
+    )
+    require(
+        config,
+        "batch_size",
+        lambda value: value == 0 or config.path == "simulated",
+        f"0 where path is {config.path}: mini-batches are for path = simulated",
+    )
+    require(
+        config,
+        "data.in_memory",
+        lambda value: value or config.task == "detection",
+        f"True where task is {config.task}",
+    )
+    require(
+        config,
+        "data.in_memory",
+        lambda value: value or config.batch_size > 0,
+        "True, or a batch_size above 0",
+    )
+    require(
+        config,
+        "data.validate_on_train",
+        lambda value: not value or config.data.in_memory,
+        "False, where data.in_memory is",
+    )
+    require(config, "task", TASKS.__contains__, listed(TASKS))
+    require(
+        config,
+        "logistic.regularizer",
+        lambda value: 0 <= value < math.inf,
+        "at least 0",
+    )
+    require(config, "path", PATHS.__contains__, listed(PATHS))

@@ -1,0 +1,191 @@
+"""The detection task of a config: data, detector, validation loss and COCO's scores."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from experiments.train.runs import Task
+from experiments.train.tasks.detection_picture import draw_comparison
+from jgc.detection import CocoScores, Detector, Examples, evaluate, ssdlite
+from jgc.detection.data import (
+    DetectionSource,
+    LoadedSplit,
+    StreamedSplit,
+    assign_partitions,
+    generate_shapes,
+    load_split,
+    open_source,
+)
+from jgc.training._simulated import Params
+
+_LOG = logging.getLogger(__name__)
+_IMAGES_AT_ONCE = 32  # in evaluation
+
+
+class DetectionTask(NamedTuple):
+    """A detector, and the images that it is trained and validated on.
+
+    Attributes:
+        detector: its pure functions.
+        train: the images to train on; if they are streamed, those of them to score.
+        stream: the training images where memory does not hold them, else None.
+        num_train: N, the images to train on.
+        validation: the images to validate and score on.
+        class_names: the name of each label.
+        category_ids: COCO's category id of each label.
+    """
+
+    detector: Detector
+    train: LoadedSplit
+    stream: StreamedSplit | None
+    num_train: int
+    validation: LoadedSplit
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+
+    def task(self, *, num_partitions: int) -> Task:
+        """What the runs of an experiment share, the training data on the host."""
+        loss = jax.jit(self.detector.loss)
+        detect = jax.jit(self.detector.detect)
+
+        def validation_loss(params: Params) -> Float[Array, ""]:
+            batches = _batches(self.validation.examples)
+            return jnp.concatenate([loss(params, batch) for batch in batches]).mean()
+
+        def scores(params: Params, split: LoadedSplit, limit: int) -> CocoScores:
+            examples = jax.tree.map(lambda leaf: leaf[:limit], split.examples)
+            parts = [detect(params, batch.image) for batch in _batches(examples)]
+            return evaluate(
+                jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts),
+                split.image_ids[:limit].tolist(),
+                split.ground_truth,
+                category_ids=self.category_ids,
+            )
+
+        def score(params: Params) -> dict[str, Any]:
+            # As many training images as validation images tell what was learned by
+            # heart, at no more than the same cost again.
+            limit = len(self.validation.image_ids)
+            validation = scores(params, self.validation, limit)
+            train_ap = scores(params, self.train, limit).ap
+            return {**validation._asdict(), "train_ap": train_ap}
+
+        def draw(trained: Sequence[tuple[str, Params]], workdir: Path) -> None:
+            draw_comparison(
+                trained,
+                self.detector,
+                self.validation.examples,
+                self.class_names,
+                workdir / "detections.png",
+            )
+
+        return Task(
+            loss=self.detector.loss,
+            init=jax.jit(self.detector.init),
+            examples=self.train.examples if self.stream is None else self.stream,
+            partition=jnp.asarray(
+                assign_partitions(self.num_train, num_partitions=num_partitions)
+            ),
+            validation_loss=validation_loss,
+            score=score,
+            draw=draw,
+        )
+
+
+def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
+    """Generates or prepares the data that `config` names and loads it.
+
+    Raises:
+        FileNotFoundError: `config.data.directory` or a part of it does not exist.
+        ValueError: what is there is not a detection data set, or a setting does not
+            fit it.
+    """
+    cache = Path(config.data.cache_directory or default_cache)
+    if config.data.directory:
+        directory = Path(config.data.directory)
+    else:
+        shapes = config.data.shapes
+        _LOG.info("Drawing the shapes data set")
+        directory = generate_shapes(
+            cache / "shapes",
+            num_train=shapes.num_train,
+            num_val=shapes.num_validation,
+            image_size=shapes.image_size,
+            seed=shapes.seed,
+        )
+    source = open_source(directory, split="train", cache_dir=cache)
+    num_train = min(config.data.num_train or len(source), len(source))
+    stream = None
+    if not config.data.in_memory:
+        stream = StreamedSplit(
+            source=source,
+            size=config.model.image_size,
+            max_objects=config.data.max_objects,
+        )
+    if config.data.validate_on_train:
+        train = validation = _load(source, config, limit=num_train)
+    else:
+        validation = _load(
+            open_source(directory, split="validation", cache_dir=cache),
+            config,
+            limit=config.data.num_validation,
+        )
+        # Of images that are streamed, as many are scored as there are to validate on.
+        scored = num_train if stream is None else len(validation.image_ids)
+        train = _load(source, config, limit=min(num_train, scored))
+    detector = ssdlite(
+        num_classes=len(source.class_names),
+        image_size=config.model.image_size,
+        width=config.model.width,
+        strides=config.model.strides,
+        min_scale=config.model.min_scale,
+        dtype=jnp.dtype(config.model.compute_dtype),
+    )
+    return DetectionTask(
+        detector=detector,
+        train=train,
+        stream=stream,
+        num_train=num_train,
+        validation=validation,
+        class_names=source.class_names,
+        category_ids=source.category_ids,
+    )
+
+
+def _load(source: DetectionSource, config: Any, *, limit: int) -> LoadedSplit:
+    loaded = load_split(
+        source,
+        size=config.model.image_size,
+        max_objects=config.data.max_objects,
+        limit=limit or None,
+    )
+    _LOG.info(
+        "%s: %d images, %d annotations",
+        source.split,
+        len(loaded.image_ids),
+        len(loaded.ground_truth["annotations"]),
+    )
+    if loaded.dropped_objects:
+        _LOG.warning(
+            "%d annotations of %d images exceed config.data.max_objects = %d and are "
+            "not trained on",
+            loaded.dropped_objects,
+            loaded.crowded_images,
+            config.data.max_objects,
+        )
+    return loaded
+
+
+def _batches(examples: Examples) -> list[Examples]:
+    """Equal batches, but for the last: two shapes to compile."""
+    size = examples.image.shape[0]
+    return [
+        jax.tree.map(lambda leaf, s=start: leaf[s : s + _IMAGES_AT_ONCE], examples)
+        for start in range(0, size, _IMAGES_AT_ONCE)
+    ]

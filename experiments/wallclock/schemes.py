@@ -1,0 +1,65 @@
+"""The schemes that `experiments.wallclock` runs against the clock."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import jgc
+from experiments.common.schemes import SCHEMES
+from experiments.wallclock.problem import Machines
+from jgc.design import redesign
+from jgc.distributed import Adaptation, Policy, fixed_deadline, wait_for
+from jgc.stragglers.estimation import forgetting
+
+WAIT_FOR_ALL, ADAPTIVE = "wait_for_all", "adaptive_interval"
+NAMES = (
+    WAIT_FOR_ALL,
+    "is_sgd",
+    "sgc",
+    "ehd",
+    "od",
+    "scheme_i",
+    "scheme_ii",
+    "interval",
+    ADAPTIVE,
+)
+
+
+class Entry(NamedTuple):
+    """A scheme as it is run."""
+
+    plan: jgc.CodingPlan
+    decoder: jgc.decoders.Decoder
+    policy: Policy
+    adaptation: Adaptation | None = None
+
+
+def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
+    """The scheme's plan for the machines, and how its driver waits.
+
+    All but the adaptive one are told the true p. It starts from p = ½ for everyone and
+    two layers, whose placement leaves room to move, and learns the rest.
+    """
+    k, n = config.num_workers, config.num_partitions
+    if name == WAIT_FOR_ALL:
+        plan = jgc.codes.straggler_free(k, num_partitions=n)
+        return Entry(plan, jgc.decoders.fixed, wait_for(k))
+    deadline = config.deadline * config.time_unit
+    policy = fixed_deadline(deadline)
+    if name == ADAPTIVE:
+        plan = jgc.codes.interval(np.full(k, 0.5), num_partitions=n, layers=2)
+        adaptation = Adaptation(
+            estimator=forgetting(k, memory=config.memory), every=config.redesign_every
+        )
+        return Entry(plan, jgc.decoders.fixed, policy, adaptation)
+    scheme = SCHEMES[name]
+    key = jax.random.key(seed)
+    left = deadline - config.overhead
+    plan = scheme.design(machines.late(np.full(k, n / k), n, left), n, key)
+    # Who holds more is late more often: the coefficients are made for that.
+    p = machines.late(plan.batch_sizes, n, left)
+    again = scheme.design(p, n, key)
+    if (again.batch_sizes != plan.batch_sizes).any():
+        again = redesign(plan, p, tolerance=0.0)
+    return Entry(again, scheme.decoder, policy)

@@ -1,0 +1,61 @@
+"""BGC, Bernoulli gradient coding [8]."""
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jgc import _checks
+from jgc._plan import CodingPlan
+from jgc.codes._edges import plan_from_edges
+from jgc.codes._randomness import generator
+
+
+def bernoulli(
+    p: ArrayLike, *, num_partitions: int, key: jax.Array, replication: float
+) -> CodingPlan:
+    """BGC [8]: a_ij = 1 with probability d/k, independently; all weights 1.
+
+    Needs no design and no knowledge of p, but is biased: a partition counts as often as
+    it arrives, and about n·e^{−d} of them are on no worker at all.
+    `placement_report` says what a draw achieved.
+
+    Args:
+        p: straggler probabilities (k,), each in [0, 1], not all 1; any order.
+        num_partitions: n ≥ 1.
+        key: a `jax.random` key.
+        replication: d, the expected number of workers per partition, in [0, k].
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+    p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
+    k = p.size
+    d = _checks.scalar("replication", replication, 0, k)
+    cell = _bernoulli_cells(generator(key), k * n, d / k)
+    return plan_from_edges(
+        p,
+        worker=cell // n,
+        partition=cell % n,
+        coefficient=np.ones(cell.size),
+        weights=np.ones(k),
+        num_partitions=n,
+        name="BGC",
+    )
+
+
+def _bernoulli_cells(
+    rng: np.random.Generator, num_cells: int, probability: float
+) -> np.ndarray:
+    """The successes of `num_cells` trials, in time and space of their number."""
+    if probability < 1e-18:  # less than one success in any matrix that is ever meant
+        return np.zeros(0, np.int64)
+    cells = [np.full(1, -1)]
+    while cells[-1][-1] < num_cells:
+        missing = (num_cells - cells[-1][-1]) * probability
+        gaps = rng.geometric(probability, size=int(missing + 4 * missing**0.5) + 8)
+        # A gap beyond the end counts as the end: sums of capped gaps stay in int64.
+        gaps = np.minimum(gaps, num_cells + 1)
+        ends = cells[-1][-1] + np.cumsum(gaps)
+        cells.append(ends)
+    cell = np.concatenate(cells)[1:]
+    return cell[cell < num_cells]

@@ -1,0 +1,99 @@
+"""Plans in files: what one process designed, another trains with."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jgc import _checks
+from jgc._files import write_atomically
+from jgc._plan import CodingPlan
+
+_FORMAT = "jgc plan 1"
+_ARRAYS = {
+    "straggler_probabilities": np.float64,
+    "edge_worker": np.int32,
+    "edge_partition": np.int32,
+    "edge_coefficient": np.float64,
+    "weights": np.float64,
+}
+
+
+def save_plan(plan: CodingPlan, path: str | Path) -> None:
+    """Writes a plan as NPZ, all of it or none; `load_plan` gives the same bits back.
+
+    Args:
+        plan: one plan, not a batch.
+        path: whose folder exists; a file there is replaced.
+
+    Raises:
+        ValueError: a batch of plans.
+        OSError: `path` cannot be written.
+    """
+    if np.ndim(plan.weights) != 1:
+        raise ValueError(f"plan must be one, got a batch {np.shape(plan.weights)[:-1]}")
+    about = {
+        "format": _FORMAT,
+        "num_workers": plan.num_workers,
+        "num_partitions": plan.num_partitions,
+        "name": plan.name,
+    }
+    content = io.BytesIO()
+    arrays: dict[str, Any] = {
+        name: np.asarray(getattr(plan, name), kind) for name, kind in _ARRAYS.items()
+    }
+    np.savez_compressed(content, about=np.array(json.dumps(about)), **arrays)
+    write_atomically(Path(path), content.getvalue())
+
+
+def load_plan(path: str | Path) -> CodingPlan:
+    """Reads what `save_plan` wrote, and checks that it is a plan.
+
+    Raises:
+        ValueError: the file holds something else, or is damaged; names it.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    content = io.BytesIO(path.read_bytes())
+    try:
+        with np.load(content, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            arrays = {name: file[name] for name in _ARRAYS}
+    except Exception as error:  # zipfile and NumPy raise a dozen kinds at damage
+        raise ValueError(f"{path} is not a plan that jgc wrote: {error}") from error
+    try:
+        return _checked_plan(about, arrays)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not hold a sound plan: {error}") from error
+
+
+def _checked_plan(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> CodingPlan:
+    if about.get("format") != _FORMAT:
+        raise ValueError(f"its format must be {_FORMAT!r}, got {about.get('format')!r}")
+    k = _checks.count("num_workers", about["num_workers"])
+    n = _checks.count("num_partitions", about["num_partitions"])
+    for name, kind in _ARRAYS.items():
+        if arrays[name].dtype != kind or arrays[name].ndim != 1:
+            raise ValueError(f"{name} must be a vector of {np.dtype(kind)}")
+    _checks.probabilities(arrays["straggler_probabilities"], some_answer=False)
+    for name in ("straggler_probabilities", "weights"):
+        _checks.one_or_each(name, arrays[name], k, "worker")
+    worker = arrays["edge_worker"]
+    num_edges = worker.size
+    for name, size in (("edge_worker", k), ("edge_partition", n)):
+        values = arrays[name]
+        if values.size != num_edges or ((values < 0) | (values >= size)).any():
+            raise ValueError(f"{name} must be {num_edges} numbers below {size}")
+    if (np.diff(worker) < 0).any():
+        raise ValueError("edge_worker must ascend")
+    pairs = worker.astype(np.int64) * n + arrays["edge_partition"]
+    if np.unique(pairs).size < num_edges:
+        raise ValueError("edges must be different pairs of a worker and a partition")
+    coefficient = arrays["edge_coefficient"]
+    if coefficient.size != num_edges or not np.isfinite(coefficient).all():
+        raise ValueError(f"edge_coefficient must be {num_edges} finite numbers")
+    return CodingPlan(
+        **arrays, num_workers=k, num_partitions=n, name=str(about["name"])
+    )

@@ -1,0 +1,131 @@
+"""How long the driver waits for its workers: pure functions of what came so far.
+
+A policy is given the state of an iteration, and says for how many more seconds to wait
+at most; 0 ends the iteration. It is asked again whenever something came. Once everyone
+asked has answered, nothing is waited for whatever the policy.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jgc import _checks
+from jgc._plan import CodingPlan
+from jgc.decoders import Decoder, fixed
+from jgc.stragglers._latency import positive_deadline
+
+
+class Waiting(NamedTuple):
+    """An iteration in progress.
+
+    Attributes:
+        plan: the code in use.
+        answered: I_i so far (k,).
+        elapsed: seconds since the parameters were sent.
+    """
+
+    plan: CodingPlan
+    answered: Bool[np.ndarray, " k"]
+    elapsed: float
+
+
+Policy: TypeAlias = Callable[[Waiting], float]
+
+
+def fixed_deadline(seconds: float) -> Policy:
+    """Waits until the deadline τ_th.
+
+    Raises:
+        ValueError: `seconds` is not positive.
+    """
+    deadline = positive_deadline(seconds)
+    return lambda waiting: max(deadline - waiting.elapsed, 0.0)
+
+
+def wait_for(count: int, *, at_most: float = math.inf) -> Policy:
+    """Waits for the first `count` workers.
+
+    Args:
+        count: m ≥ 1; with all k of them it is synchronous training.
+        at_most: seconds after which the iteration ends with fewer.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+    enough = _checks.count("count", count)
+    limit = _limit(at_most)
+
+    def policy(waiting: Waiting) -> float:
+        if waiting.answered.sum() >= enough:
+            return 0.0
+        return max(limit - waiting.elapsed, 0.0)
+
+    return policy
+
+
+def wait_for_error(
+    target: float,
+    *,
+    decoder: Decoder = fixed,
+    similarity: float = 0.0,
+    at_most: float = math.inf,
+) -> Policy:
+    """Waits until ‖g − ĝ‖²/‖g‖² of what has come is at most `target`.
+
+    Good with decoders that look at the mask, such as `least_squares`. The fixed weights
+    of an unbiased code overshoot when everyone answers and may never reach a small
+    target: then everyone is waited for.
+
+    Args:
+        target: ≥ 0.
+        decoder: the one in use.
+        similarity: ρ in [0, 1], of the partition gradients.
+        at_most: seconds after which the iteration ends with a larger error.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+    target = _checks.scalar("target", target, low=0)
+    rho = _checks.scalar("similarity", similarity, 0, 1)
+    limit = _limit(at_most)
+
+    def policy(waiting: Waiting) -> float:
+        error = mask_error(decoder, waiting.plan, waiting.answered, rho)
+        return 0.0 if error <= target else max(limit - waiting.elapsed, 0.0)
+
+    return policy
+
+
+def mask_error(
+    decoder: Decoder,
+    plan: CodingPlan,
+    mask: Bool[np.ndarray, " k"],
+    similarity: float,
+) -> float:
+    """‖g − ĝ‖²/‖g‖² of one mask, for gradients of unit norm and similarity ρ."""
+    return float(_mask_error(decoder, plan, mask, similarity))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _mask_error(
+    decoder: Decoder,
+    plan: CodingPlan,
+    mask: Bool[Array, " k"],
+    rho: Float[Array, ""],
+) -> Float[Array, ""]:
+    n = plan.num_partitions
+    error = decoder.coefficients(plan, mask) - 1
+    squared = rho * error.sum() ** 2 + (1 - rho) * (error**2).sum()
+    return squared / (rho * n**2 + (1 - rho) * jnp.asarray(n))
+
+
+def _limit(seconds: float) -> float:
+    if not seconds > 0:
+        raise ValueError(f"at_most must be above 0 seconds, got {seconds!r}")
+    return float(seconds)

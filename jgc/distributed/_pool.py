@@ -1,0 +1,320 @@
+"""Workers as Ray actors: what is in flight, who died or hangs, and their replacements.
+
+All of Ray that this package uses is here and in `cluster`. The pool knows neither codes
+nor optimizers: it sends parameters out and tells what came back.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from jgc import _checks
+from jgc._extras import require
+from jgc.distributed._cluster import connect, worker_environment
+from jgc.distributed._worker import Work, Worker
+from jgc.training._simulated import Examples
+
+_LOG = logging.getLogger(__name__)
+
+# Workers replaced while a run starts, before it counts as impossible to start.
+_MOST_LOST_AT_START = 3
+
+
+class Event(NamedTuple):
+    """What happened to one worker.
+
+    Attributes:
+        worker: its number.
+        answer: what it sent, unchecked; None where it failed.
+        failure: why there is no answer; None where there is one.
+        is_lost: whether the worker died with it, and another takes its place.
+        round: of its task, which may be an older one than the newest.
+    """
+
+    worker: int
+    answer: Any = None
+    failure: str | None = None
+    is_lost: bool = False
+    round: int = 0
+
+
+@dataclass
+class _Slot:
+    """The actor in a worker's place, and the one call to it that is under way."""
+
+    actor: Any
+    call: Any = None
+    called_at: float = 0.0
+    is_ready: bool = False
+    round: int = 0  # of the newest task that it was given
+
+
+@dataclass(frozen=True)
+class _Assignment:
+    """What the workers work on; kept for replacements."""
+
+    work: Any  # a reference to the Work
+    delays: Float[np.ndarray, "T k"] | None
+    held: Sequence[Int[np.ndarray, " b"]]
+    partitions: Sequence[Any]  # references to the examples of each
+
+
+@dataclass(frozen=True)
+class _Broadcast:
+    """What workers are asked in a round."""
+
+    iteration: int
+    params: Any  # a reference
+    coefficients: Sequence[Float[np.ndarray, " b"]]
+    asked: Bool[np.ndarray, " k"]
+
+
+class WorkerPool:
+    """k worker processes that outlive runs; a context manager.
+
+    A worker has one task at most. When a round begins, workers that still are at an
+    older one are told to drop it, which they do while they sleep and between chunks,
+    and get the newest as soon as they are free: nothing queues up, and a worker that
+    was slow once begins the next round with the others, or a chunk later.
+    """
+
+    def __init__(
+        self,
+        num_workers: int,
+        *,
+        address: str = "",
+        threads: int = 1,
+        actor_options: Mapping[str, Any] | None = None,
+        hung_after: float = 60.0,
+        start_timeout: float = 300.0,
+    ) -> None:
+        """Starts the processes, all at once; `assign` gives them work.
+
+        Args:
+            num_workers: k.
+            address: of a Ray cluster; empty: this machine.
+            threads: that each worker computes with.
+            actor_options: of Ray, such as `{"num_gpus": 1}`. By default workers reserve
+                nothing, so that any number fits a laptop, and spread over the nodes.
+            hung_after: seconds > 0 after which a worker at a task is killed.
+            start_timeout: seconds > 0 after which one that does not start is.
+
+        Raises:
+            ValueError: an argument out of its range.
+            ImportError: Ray is not installed (extra "distributed").
+            ConnectionError: there is no cluster at `address`.
+        """
+        self._num_workers = _checks.count("num_workers", num_workers)
+        self._hung_after = _positive("hung_after", hung_after)
+        self._start_timeout = _positive("start_timeout", start_timeout)
+        connect(address)
+        self._ray: Any = require("ray", extra="distributed")
+        make_actor_class = self._ray.remote(concurrency_groups={"control": 1})
+        self._actor_class = make_actor_class(Worker).options(
+            **{
+                "num_cpus": 0,
+                "scheduling_strategy": "SPREAD",
+                "runtime_env": {"env_vars": worker_environment(threads)},
+                **(actor_options or {}),
+            }
+        )
+        self._round = 0
+        self._broadcast: _Broadcast | None = None
+        self._assignment: _Assignment | None = None
+        self._slots = [_Slot(self._actor_class.remote()) for _ in range(num_workers)]
+
+    def __enter__(self) -> "WorkerPool":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def num_workers(self) -> int:
+        """The number of workers k."""
+        return self._num_workers
+
+    def close(self) -> None:
+        """Ends the workers' processes; Ray itself goes on."""
+        for slot in self._slots:
+            self._ray.kill(slot.actor)
+        self._slots = []
+
+    def assign(
+        self,
+        work: Work,
+        partitions: Sequence[Examples],
+        held: Sequence[Int[np.ndarray, " b"]],
+        *,
+        delays: Float[np.ndarray, "T k"] | None = None,
+    ) -> None:
+        """Gives each worker its partitions and waits until all have compiled.
+
+        Workers without partitions are never asked. Tasks of an earlier run are dropped.
+
+        Args:
+            work: what all of them share.
+            partitions: D_1 … D_n; each goes to the object store once.
+            held: the partitions of each worker.
+            delays: seconds that worker i sleeps before its task of iteration t, at
+                [(t − 1) mod T, i], for experiments.
+
+        Raises:
+            ValueError: `held` is for another number of workers.
+            RuntimeError: a worker cannot be set up; says why.
+        """
+        if len(held) != self._num_workers:
+            raise ValueError(
+                f"the plan must be for the pool's {self._num_workers} workers, got "
+                f"{len(held)}"
+            )
+        self._broadcast = None
+        self._round += 1
+        self._assignment = _Assignment(
+            self._ray.put(work), delays, held, [self._ray.put(x) for x in partitions]
+        )
+        for worker, slot in enumerate(self._slots):
+            slot.call = None
+            if held[worker].size:
+                self._skip(slot)
+                self._set_up(worker)
+        waiting = [w for w in range(self._num_workers) if held[w].size]
+        lost = 0
+        while not all(self._slots[worker].is_ready for worker in waiting):
+            for event in self.events(math.inf):
+                lost += event.is_lost
+                if lost > _MOST_LOST_AT_START:
+                    raise RuntimeError(f"worker {event.worker} {event.failure}")
+
+    def begin_round(
+        self,
+        iteration: int,
+        params: Float[np.ndarray, " size"],
+        coefficients: Sequence[Float[np.ndarray, " b"]],
+        asked: Bool[np.ndarray, " k"],
+    ) -> int:
+        """Sends parameters to the workers `asked`; returns the number of the round.
+
+        Args:
+            iteration: of the run, from 1.
+            params: as one vector; it goes to the object store once.
+            coefficients: a_ij of each worker's edges.
+            asked: whose messages are wanted; they hold partitions.
+        """
+        self._round += 1
+        self._broadcast = _Broadcast(
+            iteration, self._ray.put(params), coefficients, asked
+        )
+        for worker, slot in enumerate(self._slots):
+            if slot.is_ready and slot.call is None:
+                self._give_task(worker)
+            elif slot.is_ready:
+                self._skip(slot)
+        return self._round
+
+    def events(self, timeout: float) -> list[Event]:
+        """What has happened by now, or happens first within `timeout` seconds.
+
+        May return nothing sooner. Workers that died or hang are being replaced.
+        """
+        workers = {
+            slot.call: worker
+            for worker, slot in enumerate(self._slots)
+            if slot.call is not None
+        }
+        if not workers:
+            time.sleep(min(timeout, 0.1))
+            return []
+        calls = list(workers)
+        seconds = max(min(timeout, self._until_next_limit()), 0.0)
+        ready, _ = self._ray.wait(calls, num_returns=1, timeout=seconds)
+        if ready:
+            ready, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
+        events = [event for call in ready for event in self._take(workers[call])]
+        return events + list(self._replace_hung())
+
+    def _take(self, worker: int) -> Iterator[Event]:
+        """The result of a worker's call, after which it gets the newest task."""
+        slot = self._slots[worker]
+        call, slot.call = slot.call, None
+        was_ready, slot.is_ready = slot.is_ready, True
+        errors = self._ray.exceptions
+        try:
+            answer = self._ray.get(call)
+        except errors.RayTaskError as error:
+            reason = f"{type(error.cause).__name__}: {error.cause}"
+            if not was_ready:  # a set-up failed
+                yield self._replace(worker, f"cannot be set up: {reason}")
+                return
+            yield Event(worker, failure=reason, round=slot.round)
+        except errors.RayError as error:
+            yield self._replace(worker, f"died: {type(error).__name__}")
+            return
+        else:
+            if was_ready and answer is not None:
+                yield Event(worker, answer, round=slot.round)
+        if self._broadcast is not None and slot.round < self._round:
+            self._give_task(worker)
+
+    def _give_task(self, worker: int) -> None:
+        broadcast, slot = self._broadcast, self._slots[worker]
+        if broadcast is None or not broadcast.asked[worker]:
+            return
+        slot.round = self._round
+        slot.call = slot.actor.work.remote(
+            self._round,
+            broadcast.iteration,
+            broadcast.params,
+            broadcast.coefficients[worker],
+        )
+        slot.called_at = time.monotonic()
+
+    def _skip(self, slot: _Slot) -> None:
+        slot.actor.skip_to.options(concurrency_group="control").remote(self._round)
+
+    def _set_up(self, worker: int) -> None:
+        slot, assignment = self._slots[worker], self._assignment
+        assert assignment is not None
+        delays = None if assignment.delays is None else assignment.delays[:, worker]
+        slot.is_ready = False
+        slot.call = slot.actor.setup.remote(
+            assignment.work,
+            delays,
+            *(assignment.partitions[j] for j in assignment.held[worker]),
+        )
+        slot.called_at = time.monotonic()
+
+    def _replace(self, worker: int, reason: str) -> Event:
+        _LOG.warning("Worker %d %s; another takes its place", worker, reason)
+        self._ray.kill(self._slots[worker].actor)
+        self._slots[worker] = _Slot(self._actor_class.remote())
+        self._set_up(worker)
+        return Event(worker, failure=reason, is_lost=True)
+
+    def _limit(self, slot: _Slot) -> float:
+        limit = self._hung_after if slot.is_ready else self._start_timeout
+        return slot.called_at + limit
+
+    def _until_next_limit(self) -> float:
+        limits = [self._limit(slot) for slot in self._slots if slot.call is not None]
+        return min(limits) - time.monotonic()
+
+    def _replace_hung(self) -> Iterator[Event]:
+        now = time.monotonic()
+        for worker, slot in enumerate(self._slots):
+            if slot.call is not None and self._limit(slot) <= now:
+                seconds = now - slot.called_at
+                yield self._replace(worker, f"did not answer for {seconds:.3g} s")
+
+
+def _positive(name: str, value: float) -> float:
+    seconds = _checks.scalar(name, value, low=0.0)
+    if seconds == 0:
+        raise ValueError(f"{name} must be above 0, got 0")
+    return seconds

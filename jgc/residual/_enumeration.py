@@ -1,0 +1,150 @@
+"""The residual error over all 2^k masks: exact for any decoder, for few workers."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from numpy.typing import ArrayLike
+
+from jgc import _checks
+from jgc._plan import CodingPlan
+from jgc.decoders import Decoder, fixed
+from jgc.gradients import gradient_model
+from jgc.residual._result import ResidualError
+from jgc.residual._sampling.control_variates import controls
+from jgc.residual._sampling.squared_error import ErrorEvaluator, error_evaluator
+
+_MOST_WORKERS = 20
+_MASKS_PER_CHUNK = 1 << 12
+
+
+def enumerate_masks(
+    plan: CodingPlan,
+    *,
+    decoder: Decoder = fixed,
+    p: ArrayLike | None = None,
+    similarity: float | None = None,
+    gram: ArrayLike | None = None,
+    gradients: ArrayLike | None = None,
+) -> ResidualError:
+    """E‖g − ĝ‖² as the sum over all masks of their probability times their error.
+
+    In float64 on the default device, whatever the user's setting; 2^k decodings.
+
+    Args:
+        plan: the code, of at most 20 workers.
+        decoder: from `jgc.decoders`, or a `Decoder` of your own.
+        p: probabilities (k,) of independent stragglers; default the plan's.
+        similarity: ρ in [0, 1], as in `exact`; default 1.
+        gram: G (n, n), as in `exact`.
+        gradients: the partition gradients (n, dimension), as in `exact`.
+
+    Raises:
+        ValueError: more than 20 workers, or an argument out of its range.
+    """
+    k = plan.num_workers
+    if k > _MOST_WORKERS:
+        raise ValueError(
+            f"plan must have at most {_MOST_WORKERS} workers to enumerate 2^k masks, "
+            f"got {k}; use jgc.residual.monte_carlo"
+        )
+    check_decoder(decoder)
+    probabilities = mask_probabilities(
+        _checks.probabilities(
+            plan.straggler_probabilities if p is None else p, some_answer=False
+        ),
+        num_workers=k,
+    )
+    model = gradient_model(
+        plan.num_partitions, similarity=similarity, gram=gram, gradients=gradients
+    )
+    evaluator = error_evaluator(replace(plan, name=""), model)
+    special = decoder.specialised([plan])
+    with jax.enable_x64(True):
+        errors = np.asarray(errors_of_all_masks(evaluator, decoder=special))
+    return ResidualError(
+        mean=float(probabilities @ errors),
+        standard_error=0.0,
+        trials=1 << k,
+        method="enumeration",
+    )
+
+
+def mask_probabilities(
+    p: Float[np.ndarray, " k"], *, num_workers: int
+) -> Float[np.ndarray, " masks"]:
+    """The probability of each mask; bit i of its index is whether worker i answered.
+
+    Raises:
+        ValueError: p is not of size k.
+    """
+    if p.size != num_workers:
+        raise ValueError(f"p must have {num_workers} entries, got {p.size}")
+    result = np.ones(1)
+    for straggles in p:
+        result = np.concatenate([result * straggles, result * (1 - straggles)])
+    return result
+
+
+@partial(jax.jit, static_argnames="decoder")
+def errors_of_all_masks(
+    evaluator: ErrorEvaluator, *, decoder: Decoder
+) -> Float[Array, " masks"]:
+    """‖g − ĝ‖² of each of the 2^k masks, numbered as in `mask_probabilities`."""
+    return _over_all_masks(
+        lambda mask: evaluator.of_decoder(decoder, mask), evaluator.plan.num_workers
+    ).reshape(-1)
+
+
+@jax.jit
+def controls_of_all_masks(
+    evaluator: ErrorEvaluator,
+) -> Float[Array, "controls masks"]:
+    """Control variates of each mask, numbered as in `mask_probabilities`."""
+    chunks = _over_all_masks(partial(controls, evaluator), evaluator.plan.num_workers)
+    return jnp.moveaxis(chunks, 1, 0).reshape(chunks.shape[1], -1)
+
+
+def all_coefficients(
+    plan: CodingPlan, decoder: Decoder
+) -> Float[np.ndarray, "n masks"]:
+    """C of each of the 2^k masks, numbered as in `mask_probabilities`, in float64."""
+    special = decoder.specialised([plan])
+    with jax.enable_x64(True):
+        chunks = np.asarray(_all_coefficients(replace(plan, name=""), decoder=special))
+    return np.moveaxis(chunks, 1, 0).reshape(plan.num_partitions, -1)
+
+
+@partial(jax.jit, static_argnames="decoder")
+def _all_coefficients(
+    plan: CodingPlan, *, decoder: Decoder
+) -> Float[Array, "chunks n trials"]:
+    return _over_all_masks(
+        lambda mask: decoder.coefficients(plan, mask), plan.num_workers
+    )
+
+
+def _over_all_masks(
+    function: Callable[[Bool[Array, "k trials"]], Array], num_workers: int
+) -> Float[Array, "chunks ..."]:
+    chunk = min(1 << num_workers, _MASKS_PER_CHUNK)
+    worker = jnp.arange(num_workers)[:, None]
+
+    def of_chunk(first: Array) -> Array:
+        index = first + jnp.arange(chunk)
+        return function(((index >> worker) & 1).astype(bool))
+
+    return jax.lax.map(of_chunk, jnp.arange(0, 1 << num_workers, chunk))
+
+
+def check_decoder(decoder: object) -> None:
+    """Raises ValueError on what is not a `Decoder`."""
+    if not isinstance(decoder, Decoder):
+        raise ValueError(
+            "decoder must be one of jgc.decoders or jgc.decoders.Decoder(function), "
+            f"got {decoder!r}"
+        )

@@ -1,0 +1,132 @@
+"""Traces in files: CSV, NPZ and Parquet."""
+
+import csv
+import math
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from jgc._extras import require
+from jgc.stragglers._trace import Trace, trace
+
+_Read = tuple[Float[np.ndarray, "T k"], tuple[str, ...]]
+
+
+def load_trace(path: str | Path, *, missing_is_late: bool = False) -> Trace:
+    """Reads recorded latencies in seconds: a row a round, a column a worker.
+
+    By the file's ending:
+
+    - `.csv`: a header with the workers' names, then numbers. An empty cell is missing.
+    - `.npz`: an array (T, k) called `latencies`, or the only one in the file.
+    - `.parquet`: a numeric column a worker, called by its name (extra "traces"). Null
+      is missing. A pandas index that was stored as a column is left out.
+
+    Args:
+        path: of the file.
+        missing_is_late: read cells that are missing, NaN or infinite as "no answer ever
+            came", which is late at every deadline. By default they are errors.
+
+    Raises:
+        ValueError: another ending, or a file that does not hold a trace: no rounds,
+            fewer than two workers, rows of unequal lengths, cells that are no numbers,
+            negative or missing. Names the file and the place.
+        OSError: the file cannot be read.
+        ImportError: a Parquet file, and pyarrow is not installed.
+    """
+    path = Path(path)
+    try:
+        read = _READERS[path.suffix.lower()]
+    except KeyError:
+        raise ValueError(
+            f"{path}: a trace must end in {', '.join(_READERS)}, got {path.suffix!r}"
+        ) from None
+    try:
+        latencies, workers = read(path)
+        return trace(latencies, missing_is_late=missing_is_late, workers=workers)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read_csv(path: Path) -> _Read:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        rows = [(reader.line_num, cells) for cells in reader if cells]
+    if not rows:
+        raise ValueError("the file is empty; a trace has a header and a line a round")
+    (_, header), *lines = rows
+    if all(_is_number(name) for name in header):
+        raise ValueError(
+            "the first line must name the workers, got numbers; a trace needs a "
+            "header, such as worker_0,worker_1,…"
+        )
+    if not lines:
+        raise ValueError("there is a header and no round below it")
+    latencies = np.empty((len(lines), len(header)))
+    for row, (number, cells) in enumerate(lines):
+        if len(cells) != len(header):
+            raise ValueError(
+                f"line {number} has {len(cells)} cells, the header names "
+                f"{len(header)} workers"
+            )
+        for column, cell in enumerate(cells):
+            try:
+                latencies[row, column] = float(cell) if cell.strip() else math.nan
+            except ValueError:
+                raise ValueError(
+                    f"line {number}, worker {header[column]}: {cell!r} is not a number"
+                ) from None
+    return latencies, tuple(header)
+
+
+def _read_npz(path: Path) -> _Read:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("not an NPZ file")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = file.files
+            name = names[0] if len(names) == 1 else "latencies"
+            if name not in names:
+                raise ValueError(
+                    f"there must be an array called latencies, got {sorted(names)}"
+                )
+            return file[name], ()
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"not an NPZ file: {error}") from None
+
+
+def _read_parquet(path: Path) -> _Read:
+    parquet = require("pyarrow.parquet", extra="traces")
+    arrow = require("pyarrow", extra="traces")
+    try:
+        table = parquet.read_table(path)
+    except arrow.ArrowInvalid as error:
+        raise ValueError(f"not a Parquet file: {error}") from None
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    workers = tuple(name for name in table.column_names if name not in index)
+    columns = []
+    for name in workers:
+        kind = table.schema.field(name).type
+        if not (arrow.types.is_floating(kind) or arrow.types.is_integer(kind)):
+            raise ValueError(f"column {name} must hold numbers, got {kind}")
+        columns.append(table[name].cast(arrow.float64()).to_numpy())
+    # A table without columns has no rows for NumPy to count.
+    return np.array(columns).reshape(len(workers), -1).T, workers
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+_READERS: dict[str, Callable[[Path], _Read]] = {
+    ".csv": _read_csv,
+    ".npz": _read_npz,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,73 @@
+"""How far a straggler probability may be from its estimate."""
+
+import numpy as np
+import scipy.special
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from jgc import _checks
+from jgc.stragglers.estimation._prior import JEFFREYS, BetaPrior, checked_counts
+
+Interval = tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]
+
+
+def credible_interval(
+    late: ArrayLike,
+    *,
+    rounds: ArrayLike,
+    prior: BetaPrior = JEFFREYS,
+    level: float = 0.95,
+) -> Interval:
+    """Equal-tailed interval of the Beta posterior of each p_i.
+
+    With the default prior it is Jeffreys' interval, which covers the true p close to
+    `level` of the time. Where all or none of the counts are late, its outer end is 1
+    or 0 with that prior (Brown, Cai & DasGupta, Statistical Science 2001). Rounds that
+    depend on one another are worth fewer than they seem; see `check_bursts`.
+
+    Args:
+        late: rounds in which each worker straggled (k,); discounted counts will do.
+        rounds: rounds seen, one number for all, or (k,).
+        prior: of p.
+        level: in (0, 1).
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+    counts, seen = checked_counts(late, rounds)
+    tail = (1 - _level(level)) / 2
+    a, b = prior.checked().late + counts, prior.in_time + seen - counts
+    low = scipy.special.betaincinv(a, b, tail)
+    high = scipy.special.betaincinv(a, b, 1 - tail)
+    if prior == JEFFREYS:
+        low, high = np.where(counts == 0, 0.0, low), np.where(counts == seen, 1.0, high)
+    return low, high
+
+
+def wilson_interval(
+    late: ArrayLike, *, rounds: ArrayLike, level: float = 0.95
+) -> Interval:
+    """Wilson's score interval of each p_i: without a prior, in closed form.
+
+    Args:
+        late: rounds in which each worker straggled (k,).
+        rounds: rounds seen, at least 1; one number for all, or (k,).
+        level: in (0, 1).
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+    counts, seen = checked_counts(late, rounds)
+    if (seen < 1).any():
+        raise ValueError(f"rounds must be at least 1, got {seen.min():g}")
+    z = scipy.special.ndtri((1 + _level(level)) / 2)
+    rate, scale = counts / seen, 1 + z**2 / seen
+    centre = (rate + z**2 / (2 * seen)) / scale
+    half = z / scale * np.sqrt(rate * (1 - rate) / seen + (z / (2 * seen)) ** 2)
+    return np.maximum(centre - half, 0), np.minimum(centre + half, 1)
+
+
+def _level(level: float) -> float:
+    if not 0 < _checks.scalar("level", level) < 1:
+        raise ValueError(f"level must lie strictly between 0 and 1, got {level!r}")
+    return float(level)
