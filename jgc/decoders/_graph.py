@@ -14,6 +14,7 @@ odd cycle. A worker with one partition is the edge v⁺v⁻, a loop.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -21,8 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jgc._plan import CodingPlan
-from jgc.decoders._decoder import Coefficients, Decoder, Mask, Weights, float_dtype
+from jgc._plan import CodingPlan, check_answered
+from jgc.decoders._decoder import (
+    Answered,
+    Coefficients,
+    Decoder,
+    Weights,
+    float_dtype,
+)
 
 
 class _Cover(NamedTuple):
@@ -37,30 +44,56 @@ class _Cover(NamedTuple):
     target: Float[Array, " 2n+1"]  # c on plus copies, and c of minus copies
 
 
-def _coefficients(plan: CodingPlan, mask: Mask) -> Coefficients:
-    ends = _ends(plan)
-    return _over_trials(
-        lambda one: _cover(plan, ends, one).target[: plan.num_partitions], mask
-    )
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Graph(Decoder):
+    """The weights of `least_squares`' coefficients for graph codes, in linear time.
+
+    For codes whose workers hold two partitions (or one, or none) with coefficients 1:
+    OD [11]. Coefficients equal those of `least_squares` on every mask, and need
+    O(log n) rounds of O(k) work; the weights reach them along spanning trees and are
+    not those of least norm.
+    """
+
+    name = "least squares on a graph"
+
+    def check(self, plan: CodingPlan) -> None:
+        _check_graph_code(plan)
+
+    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+        ends = _ends(plan)
+        is_loop = ends[0] == ends[1]
+        return _over_trials(
+            lambda one: _tree_weights(plan, _cover(plan, ends, one), is_loop), answered
+        )
+
+    def coefficients(self, plan: CodingPlan, answered: Answered) -> Coefficients:
+        self.check(plan)
+        ends, n = _ends(plan), plan.num_partitions
+        return _over_trials(
+            lambda one: _cover(plan, ends, one).target[:n],
+            check_answered(answered, plan.num_workers),
+        )
+
+    def specialised(self, plans: Sequence[CodingPlan]) -> Decoder:
+        for plan in plans:
+            self.check(plan)
+        return self
 
 
-def _weights(plan: CodingPlan, mask: Mask) -> Weights:
-    ends = _ends(plan)
-    is_loop = ends[0] == ends[1]
-    return _over_trials(
-        lambda one: _tree_weights(plan, _cover(plan, ends, one), is_loop), mask
-    )
+graph = Graph()
 
 
-def _over_trials(function: Callable[[Bool[Array, " k"]], Array], mask: Mask) -> Array:
-    flat = mask.reshape(mask.shape[0], -1)
+def _over_trials(
+    function: Callable[[Bool[Array, " k"]], Array], answered: Answered
+) -> Array:
+    flat = answered.reshape(answered.shape[0], -1)
     result = jax.vmap(function, in_axes=1, out_axes=1)(flat)
-    return result.reshape(result.shape[:1] + mask.shape[1:])
+    return result.reshape(result.shape[:1] + answered.shape[1:])
 
 
 def _ends(plan: CodingPlan) -> tuple[Int[Array, " k"], Int[Array, " k"]]:
     """The two partitions of each worker, equal where it holds one, n where none."""
-    _check_graph_code(plan)
     n, k = plan.num_partitions, plan.num_workers
     holds = jnp.asarray(plan.edge_coefficient) != 0
     partition = jnp.asarray(plan.edge_partition)
@@ -185,19 +218,3 @@ def _tree_weights(
     flow = jnp.zeros(num_edges + 1, lacks.dtype).at[parent_edge].set(sign * lacks)
     total = flow[:num_edges].reshape(2, -1).sum(axis=0)
     return jnp.where(is_loop, total, total / 2)
-
-
-def _specialise(plans: Sequence[CodingPlan]) -> Decoder:
-    for plan in plans:
-        _check_graph_code(plan)
-    return graph
-
-
-graph = Decoder(_weights, direct_coefficients=_coefficients, specialise=_specialise)
-"""The weights of `least_squares`' coefficients for graph codes, in linear time.
-
-For codes whose workers hold two partitions (or one, or none) with coefficients 1: OD
-[11]. Coefficients equal those of `least_squares` on every mask, and need O(log n)
-rounds of O(k) work; the weights reach them along spanning trees and are not those of
-least norm. Raises ValueError on other plans, where their values can be seen (not under
-`jit`)."""
