@@ -7,6 +7,7 @@ release the interpreter's lock, so that processes would gain nothing and cost a 
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -83,6 +84,7 @@ class Reader:
         """Ends the threads."""
         if self._next is not None:
             self._next[1].cancel()
+            self._next = None
         self._thread.shutdown()
         self._close()
 
@@ -130,6 +132,7 @@ def open_reader(
         ValueError: a number out of its range.
         ImportError: grain is not installed.
 
+    >>> import jax.numpy as jnp
     >>> from jgc.training import arrays, partitioned
     >>> cut = partitioned(arrays(jnp.arange(8.0)), [0, 0, 1, 1, 2, 2, 3, 3],
     ...                  num_partitions=4, batch_size=1)
@@ -205,10 +208,8 @@ def _row_table(
 
     Drawn by the processor, where nothing waits for an accelerator's step to end.
     """
-    try:
+    with suppress(RuntimeError):  # where JAX_PLATFORMS leaves it out
         key = jax.device_put(key, jax.local_devices(backend="cpu")[0])
-    except RuntimeError:  # not among JAX_PLATFORMS
-        pass
 
     @lru_cache(maxsize=16)
     def rows_of(iteration: int) -> Int[np.ndarray, " m*b"]:
