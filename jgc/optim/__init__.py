@@ -35,10 +35,13 @@ from jgc.optim._second_track import (
     two_track_weights,
     with_second_track,
 )
+from jgc.optim._tracks import Tracks, check_is_single
 from jgc.optim._two_track import TwoTrackState, scale_by_two_track_adam, two_track
 
 __all__ = [
+    "Tracks",
     "TwoTrackState",
+    "check_is_single",
     "clip_partitions",
     "coded_sgd",
     "decode",
