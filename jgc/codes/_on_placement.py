@@ -47,7 +47,7 @@ def on_placement(
 
     Good for following p as it is estimated anew. Not good for p that has moved far
     from the one that the data was placed for: α may become negative and large; a
-    a lower similarity or `reference(…, nonnegative=True)` holds them back.
+    lower similarity or `reference(…, nonnegative=True)` holds them back.
 
     Args:
         p: the new straggler probabilities (k,), each in [0, 1], not all 1. Workers with

@@ -109,7 +109,9 @@ def test_clip_encode_decode_chain():
     )
     inputs = gradients(0, (N,))
     updates, _ = optimizer.update(inputs, optimizer.init(PARAMS), PARAMS, answered=MASK)
-    c = OPTIMAL.coefficients(MASK) * jnp.minimum(1, 1 / partition_norms(inputs))
+    c = decoders.fixed.coefficients(OPTIMAL, MASK) * jnp.minimum(
+        1, 1 / partition_norms(inputs)
+    )
     expected = jax.tree.map(lambda g: -0.1 * jnp.tensordot(c, g, axes=1), inputs)
     chex.assert_trees_all_close(updates, expected, rtol=1e-5, atol=1e-6)
 
