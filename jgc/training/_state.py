@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from jgc._checks import count
-from jgc.optim import Tracks, check_is_single
+from jgc.optim import Tracks, checked_update
 from jgc.training._loss import ModelState, Params
 
 
@@ -126,11 +126,11 @@ def apply_gradient(
     Raises:
         ValueError: two tracks for an optimizer of one.
     """
-    optimizer = optax.with_extra_args_support(optimizer)
     if num_tracks == 2:
         gradient = jax.tree.map(lambda g: Tracks(g[0], g[1]), gradient)
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-    check_is_single(updates, state.params)
+    updates, opt_state = checked_update(
+        optimizer, gradient, state.opt_state, state.params
+    )
     return state._replace(
         params=optax.apply_updates(state.params, updates),
         opt_state=opt_state,
