@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 
 import jgc
-from jgc import codes
+from jgc import CodingPlan, codes, decoders, residual
 from jgc.codes._optimal_structure import least_aligned_error, row_sums
+from jgc.gradients import vectors
 from tests.codes.table import N, P, objective
 
 pytestmark = pytest.mark.filterwarnings("ignore::jgc.codes.NegativeCoefficientWarning")
@@ -68,6 +69,52 @@ def test_dense_is_optimal_for_any_similarity_and_noise(problem, similarity, nois
     solved = objective(codes.reference(p, num_partitions=n, **options), **options)
     ours = objective(codes.dense(p, num_partitions=n), **options)
     assert solved == pytest.approx(ours, rel=1e-6, abs=1e-9 * n**2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems(), st.integers(0, 999))
+def test_no_fixed_weights_beat_dense_whatever_the_gradients(problem, seed):
+    """‖g‖² ≤ D Σ_i δ_i ‖Σ_j α_i^j g_j‖², by Cauchy and Schwarz."""
+    p, n, _ = problem
+    rng = np.random.default_rng(seed)
+    live = p < 1
+    alpha = rng.normal(size=(live.sum(), n))
+    alpha += (1 - alpha.sum(0)) / live.sum()  # unbiased
+    encoding = np.zeros((p.size, n))
+    encoding[live] = alpha
+    other = CodingPlan.from_matrix(encoding, p=p)
+    gradients = rng.normal(size=(n, 2)) * rng.choice([-1, 1e-3, 5], size=(n, 1))
+    seen = vectors(gradients)
+    best = residual.exact(codes.dense(p, num_partitions=n), gradients=seen).mean
+    found = residual.exact(other, gradients=seen).mean
+    assert best <= found * (1 + 1e-9)
+
+
+def test_but_a_decoder_that_looks_at_who_answered_does():
+    """What `dense` and `interval` say of `fractional_repetition`."""
+    p = np.full(10, 0.1)
+
+    def fixed(plan):
+        bounds = residual.bounds(plan)
+        return bounds.aligned / 100, bounds.orthogonal / 10
+
+    def represented(plan):
+        options = {"decoder": decoders.representative}
+        aligned = residual.enumerate_masks(plan, gradients=1.0, **options)
+        orthogonal = residual.enumerate_masks(plan, gradients=0.0, **options)
+        return aligned.relative, orthogonal.relative
+
+    full = codes.fractional_repetition(p, num_partitions=10, replication=10)
+    dense = codes.dense(p, num_partitions=10)
+    assert full.load == dense.load
+    assert fixed(dense) == pytest.approx((0.1 / 9, 0.1 / 9))
+    assert represented(full) == pytest.approx((1e-10, 1e-10), rel=1e-6)
+
+    pairs = codes.fractional_repetition(p, num_partitions=10, replication=2)
+    layers = codes.interval(p, num_partitions=10, layers=2)
+    assert pairs.load == layers.load
+    assert fixed(layers) == pytest.approx((0.1 / 9, 0.5 / 9))
+    assert represented(pairs) == pytest.approx((0.00208, 0.01), rel=1e-6)
 
 
 @st.composite
