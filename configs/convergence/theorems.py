@@ -1,4 +1,4 @@
-r"""Measured convergence under Theorems 2, 3, 4 and C.4.3, and biased codes beside it.
+r"""Measured convergence under Theorems 2, 3 and 4, and biased codes beside it.
 
     python -m experiments.convergence --config=configs/convergence/theorems.py \
     --workdir=runs/convergence
