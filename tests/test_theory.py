@@ -4,6 +4,7 @@ import pytest
 
 import jgc
 from jgc import theory
+from jgc.gradients import vectors
 
 P = np.array([0.3, 0.8, 0.1, 0.6, 0.5])
 D = ((1 - P) / P).sum()
@@ -79,7 +80,7 @@ def test_lemmas_1_and_2_fail_for_negative_coefficients():
     signs = 1 - 2.0 * ((np.arange(2**10)[:, None] >> np.arange(10)) & 1)
     errors = p / (1 - p) @ (plan.alpha() @ signs.T) ** 2
     worst = signs[errors.argmax()]
-    reached = jgc.residual.exact(plan, gradients=worst[:, None]).mean
+    reached = jgc.residual.exact(plan, gradients=vectors(worst[:, None])).mean
     assert reached == pytest.approx(17.412, abs=1e-3)
     assert paper < reached <= theory.residual_error_bound(plan, squared_norm=1.0)
 
