@@ -23,6 +23,8 @@ def test_the_first_step_of_adam_is_about_the_rate(plan, answered, length):
     partition = jnp.linspace(1.0, 3.0, plan.num_partitions)
     adam = optim.two_track_adam(plan, 0.01)
     step, _ = adam.update(
-        plan.encode(partition), adam.init(jnp.zeros(())), answered=jnp.array(answered, bool)
+        plan.encode(partition),
+        adam.init(jnp.zeros(())),
+        answered=jnp.array(answered, bool),
     )
     assert 0.0099 <= abs(float(step)) <= 0.01 * length
