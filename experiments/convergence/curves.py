@@ -1,5 +1,6 @@
 """Measured convergence: every scheme from every seed, in one compiled call."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -11,8 +12,6 @@ from jaxtyping import Array, Float
 
 from experiments.convergence.problem import Examples, Problem
 from jgc import CodingPlan, optim
-from jgc.training import coded_gradient
-from jgc.training._simulated import Loss
 
 LAST, AVERAGE, MEAN, GRADIENT = "last", "average", "mean", "gradient"
 
@@ -86,7 +85,7 @@ def measure(
 
 @partial(jax.jit, static_argnames=("loss", "what", "radius"))
 def _run(
-    loss: Loss,
+    loss: Callable[[Array, Examples], Float[Array, " N"]],
     what: str,
     radius: float,
     examples: Examples,
@@ -104,7 +103,8 @@ def _run(
             beta, state, average, total = carry
             draw, weight = inputs
             weights = (draw < answers) @ received
-            gradient, losses = coded_gradient(loss, beta, examples, weights)
+            losses, pull_back = jax.vjp(lambda beta: loss(beta, examples), beta)
+            (gradient,) = pull_back(weights)
             value = losses.mean()
             seen = value if what == MEAN else beta
             total = total + weight

@@ -17,13 +17,13 @@ class Tracks(NamedTuple):
 
 def check_is_single(updates: optax.Updates, params: optax.Params) -> None:
     """Raises ValueError where updates are not of their parameters' shapes."""
-    if jax.tree.structure(updates) != jax.tree.structure(params) or any(
-        jnp.shape(update) != jnp.shape(param)
-        for update, param in zip(
-            jax.tree.leaves(updates), jax.tree.leaves(params), strict=True
-        )
-    ):
+
+    def shapes(tree: optax.Updates) -> object:
+        leaves, structure = jax.tree.flatten(tree)
+        return structure, [jnp.shape(leaf) for leaf in leaves]
+
+    if shapes(updates) != shapes(params):
         raise ValueError(
-            "the optimizer gave updates of another shape than the parameters: a decoder "
-            "of two tracks needs an optimizer of two, such as jgc.optim.two_track_adam"
+            "the optimizer gave updates of another shape than the parameters: a "
+            "decoder of two tracks needs an optimizer of two: jgc.optim.two_track_adam"
         )

@@ -76,7 +76,11 @@ def device_run(
         plan, decoder = jax.tree.map(np.asarray, code.of(state.code))
         followed = code.observe(state.code, mask)
         state, losses, metrics = update(
-            state._replace(code=()), feed.read(state), plan, decoder, mask
+            state._replace(code=()),
+            feed.read(state.key, int(state.iteration)),
+            plan,
+            decoder,
+            mask,
         )
         each = np.where(is_held, np.asarray(losses, np.float64), np.nan)
         return state._replace(code=followed), Report(

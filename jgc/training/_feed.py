@@ -1,35 +1,36 @@
-"""The batches of a run, by its training state."""
+"""The batches of a run, by its key and the number of the iteration."""
 
 from types import TracebackType
 
 import jax
 import numpy as np
+from jaxtyping import Array
 
 from jgc.training._partitions import Batch, Partitions
 from jgc.training._reader import Place, Reader, open_reader
 from jgc.training._sources import read_examples
-from jgc.training._state import TrainState, run_keys
+from jgc.training._state import run_keys
 
 
 class Feed:
-    """Reads ahead by the key of the states that it is asked for; a context manager."""
+    """Reads ahead by the key that it is asked for; a context manager."""
 
     def __init__(self, data: Partitions, *, place: Place = lambda batch: batch) -> None:
         """Of these partitions; `place` puts a batch where it is needed."""
         self._data, self._place = data, place
         self._reader: Reader | None = None
-        self._key: bytes = b""
+        self._name: bytes = b""
 
-    def read(self, state: TrainState) -> Batch:
-        """The batch of the iteration after `state`."""
-        key = np.asarray(jax.random.key_data(state.key)).tobytes()
-        if self._reader is None or key != self._key:
+    def read(self, key: Array, iteration: int) -> Batch:
+        """The batch of an iteration, counted from 0, of the run with this key."""
+        name = np.asarray(jax.random.key_data(key)).tobytes()
+        if self._reader is None or name != self._name:
             self.close()
-            self._key = key
+            self._name = name
             self._reader = open_reader(
-                self._data, run_keys(state.key).batches, place=self._place
+                self._data, run_keys(key).batches, place=self._place
             )
-        return self._reader.read(int(state.iteration))
+        return self._reader.read(iteration)
 
     def close(self) -> None:
         """Ends the reader's threads."""
