@@ -260,7 +260,7 @@ class _Columns:
     ) -> Int64[np.ndarray, " I"]:
         for at in np.flatnonzero((values < 1) | (values > _MOST_PIXELS))[:1].tolist():
             accepted = "be a positive number of pixels"
-            self.require(False, "images", at, name, accepted, values[at])
+            self.require(False, "images", at, name, accepted, int(values[at]))
         return values
 
     def check_unique(self, table: str, name: str, values: ArrayLike) -> None:
