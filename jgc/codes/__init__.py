@@ -3,8 +3,8 @@
 Optimal for aligned gradients: `interval` (start here), `scheme_i`, `scheme_ii`,
 `sparse`, `dense`; `on_placement` for data already placed and `reference` for
 constraints. Exact for few stragglers: `fractional_repetition`, `cyclic_repetition`.
-Random: `bernoulli_placement`, `stochastic`, `random_graph`, with `placement_report`. Without
-redundancy: `uncoded`, `straggler_free`.
+Random: `bernoulli_placement`, `stochastic`, `random_graph`, with `placement_report`.
+Without redundancy: `uncoded`, `straggler_free`.
 """
 
 from jgc.codes._bernoulli_placement import bernoulli_placement

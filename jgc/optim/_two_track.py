@@ -89,8 +89,7 @@ def two_track(
                 "this code's second track is no multiple of its first: pass "
                 "second_moment_updates= (jgc.training steps do, given coefficients of "
                 "two_track_coefficients, and jgc.distributed.Driver, given "
-                "second_moment_weights=), or messages "
-                "and mask="
+                "second_moment_weights=), or messages and answered="
             )
         seen = jax.tree.map(_off_zero, seen)
         scaled, second_state = second.update(seen, state.second, params, **extra)
