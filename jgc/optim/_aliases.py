@@ -28,11 +28,17 @@ def coded_sgd(
         nesterov: see `optax.sgd`.
 
     Example:
+        >>> import jgc
+        >>> import jax.numpy as jnp
+        >>> plan = jgc.codes.interval([0.2, 0.2], num_partitions=2)
+        >>> params, gradients = jnp.zeros(3), jnp.ones((2, 3))
         >>> optimizer = coded_sgd(plan, 0.1)
         >>> state = optimizer.init(params)
         >>> updates, state = optimizer.update(
-        ...     messages, state, params, answered=answered
+        ...     plan.encode(gradients), state, params, answered=jnp.array([True, True])
         ... )
+        >>> updates.round(4).tolist()
+        [-0.25, -0.25, -0.25]
     """
     return optax.chain(
         decode(plan), optax.sgd(learning_rate, momentum=momentum, nesterov=nesterov)

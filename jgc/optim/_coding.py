@@ -32,11 +32,17 @@ def decode(plan: CodingPlan | None = None) -> optax.GradientTransformationExtraA
             no leading axis of k.
 
     Example:
-        >>> optimizer = optax.chain(decode(plan), optax.adam(1e-3))
+        >>> import jgc
+        >>> import jax.numpy as jnp
+        >>> plan = jgc.codes.interval([0.2, 0.2], num_partitions=2)
+        >>> params, gradients = jnp.zeros(3), jnp.ones((2, 3))
+        >>> optimizer = optax.chain(decode(plan), optax.sgd(0.1))
         >>> state = optimizer.init(params)
         >>> updates, state = optimizer.update(
-        ...     messages, state, params, answered=answered
+        ...     plan.encode(gradients), state, params, answered=jnp.array([True, True])
         ... )
+        >>> updates.round(4).tolist()
+        [-0.25, -0.25, -0.25]
     """
 
     def update(
@@ -67,12 +73,14 @@ def encode(plan: CodingPlan) -> optax.GradientTransformation:
         plan: the code.
 
     Example:
-        >>> optimizer = optax.chain(
-        ...     clip_partitions(1.0), encode(plan), coded_sgd(plan, 0.1)
-        ... )
-        >>> updates, state = optimizer.update(
-        ...     partition_gradients, state, answered=answered
-        ... )
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.2], num_partitions=2)
+        >>> optimizer = optax.chain(encode(plan), decode(plan))
+        >>> gradients, state = jnp.ones((2, 3)), optimizer.init(jnp.zeros(3))
+        >>> answered = jnp.array([True, True])
+        >>> decoded, state = optimizer.update(gradients, state, answered=answered)
+        >>> decoded.round(4).tolist()
+        [2.5, 2.5, 2.5]
     """
     return optax.stateless(lambda updates, params: plan.encode(updates))
 
