@@ -39,7 +39,7 @@ def _weights(plan: CodingPlan, mask: Mask, solver: _Solver) -> Weights:
 
 def _solve(matrix: Float[Array, "k n"], scale: Float[Array, "k trials"]) -> Array:
     gram = jnp.matmul(matrix, matrix.T, precision=jax.lax.Precision.HIGHEST)
-    return solve_subsets(gram, matrix.sum(axis=1), scale)
+    return solve_subsets(gram, matrix.sum(axis=1)[None], scale)[0]
 
 
 def _solve_any(matrix: Float[Array, "k n"], mask: Bool[Array, "k trials"]) -> Array:
@@ -68,7 +68,7 @@ def _solve_structured(
             product = (matrix[d:] * matrix[:-d]).sum(axis=1)
             diagonals.append(jnp.pad(product, (d, 0)))
         band = jnp.stack(diagonals, axis=1)
-        solved = solve_banded(band, matrix.sum(axis=1), scale)
+        solved = solve_banded(band, matrix.sum(axis=1)[None], scale)[0]
     each = solved / jnp.where(scale > 0, scale, 1)
     return each[group] * answered
 
