@@ -160,7 +160,7 @@ def fixed_decoding(
     candidates = {
         "jgc": Candidate(
             lambda: residual.monte_carlo(
-                KEY, plan, num_trials=trials, similarity=similarity
+                KEY, plan, num_trials=trials, gradients=similarity
             ),
             trials,
         ),
@@ -239,7 +239,7 @@ def optimal_decoding(plan: CodingPlan, repeats: int, *, quick: bool) -> None:
     def sampled(decoder: decoders.Decoder) -> Candidate:
         return Candidate(
             lambda: residual.monte_carlo(
-                KEY, plan, num_trials=trials, decoder=decoder, similarity=0.0
+                KEY, plan, num_trials=trials, decoder=decoder, gradients=0.0
             ),
             trials,
         )
@@ -313,7 +313,7 @@ def time_to_precision(plan: CodingPlan, numpy_seconds: float) -> None:
             plan,
             num_trials=10**7,
             decoder=decoders.least_squares,
-            similarity=0.0,
+            gradients=0.0,
             target_relative_error=target,
             control_variate=controlled,
         )

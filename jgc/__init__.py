@@ -4,17 +4,31 @@
 
     plan = jgc.codes.interval(p, num_partitions=10)   # who computes what
     messages = plan.encode(gradients)                 # (n, …) → (k, …)
-    gradient = plan.decode(messages, mask)            # without the late workers
-    error = jgc.residual.exact(plan).mean             # E‖g − ĝ‖²
+    weights = jgc.decoders.fixed(plan, answered)      # by who answered
+    gradient = jgc.decode(messages, weights)          # without the late workers
+    error = jgc.residual.exact(plan).relative         # E‖g − ĝ‖²/‖g‖²
 
-The core is `CodingPlan`, `codes`, `decoders`, `residual` and `stragglers`. Imported by
-name (`import jgc.optim`): `jgc.training`, coded steps for a user's own loss;
-`jgc.optim`, optax transformations; `jgc.diagnostics`, numbers and pictures of a plan;
-`jgc.plan_file`; `jgc.adviser`, `jgc.deadline` and `jgc.redesign`, what to choose;
-`jgc.theory`, bounds on convergence; `jgc.distributed` and `jgc.detection`, extras.
+The core is `CodingPlan`, `codes`, `decoders`, `gradients`, `residual` and
+`stragglers`. Imported by name (`import jgc.training`): `jgc.training`, coded steps for
+a user's own loss; `jgc.optim`, optax transformations; `jgc.design`, what to choose and
+what to know of a plan; `jgc.theory`, bounds on convergence; `jgc.distributed` and
+`jgc.detection`, extras.
 """
 
-from jgc import codes, decoders, residual, stragglers
-from jgc._plan import CodingPlan
+from importlib.metadata import version
 
-__all__ = ["CodingPlan", "codes", "decoders", "residual", "stragglers"]
+from jgc import codes, decoders, gradients, residual, stragglers
+from jgc._plan import CodingPlan, decode
+
+__version__ = version("jgc")
+
+__all__ = [
+    "CodingPlan",
+    "__version__",
+    "codes",
+    "decode",
+    "decoders",
+    "gradients",
+    "residual",
+    "stragglers",
+]

@@ -54,6 +54,32 @@ def numbers_below(name: str, value: Int[np.ndarray, "..."], count: int) -> None:
         )
 
 
+def integers(
+    name: str, value: ArrayLike, *, size: int, below: int
+) -> Int[np.ndarray, " size"]:
+    """`value` as a vector of `size` integers in [0, below)."""
+    array = np.asarray(value)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.shape != (size,) or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} must be {size} integers, got {array.dtype} of shape {array.shape}"
+        )
+    numbers_below(name, array, below)
+    return array.astype(np.int64)
+
+
+def matrix(name: str, value: ArrayLike) -> Float[np.ndarray, "rows columns"]:
+    """`value` as a new two-dimensional float64 array, not empty, finite."""
+    array = _numbers(name, value)
+    if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} must be two-dimensional, not empty and finite, got shape "
+            f"{array.shape}"
+        )
+    return array
+
+
 def one_or_each(
     name: str, value: ArrayLike, size: int, owner: str
 ) -> Float[np.ndarray, " size"]:

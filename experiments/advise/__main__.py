@@ -148,13 +148,13 @@ def _correlated_errors(
     """With the trace's correlations, at the variances that the plan's p have."""
     covariance = replay(recorded).covariance(deadline)
     seen = np.sqrt(np.diag(covariance))
-    p, n = np.asarray(plan.straggler_probabilities), plan.num_partitions
+    p = np.asarray(plan.straggler_probabilities)
     scale = np.divide(np.sqrt(p * (1 - p)), seen, out=np.zeros(p.size), where=seen > 0)
     covariance *= np.outer(scale, scale)
     np.fill_diagonal(covariance, p * (1 - p))
-    equal = residual.exact(plan, similarity=1.0, covariance=covariance).mean
-    orthogonal = residual.exact(plan, similarity=0.0, covariance=covariance).mean
-    return equal / n**2, orthogonal / n
+    equal = residual.exact(plan, gradients=1.0, covariance=covariance)
+    orthogonal = residual.exact(plan, gradients=0.0, covariance=covariance)
+    return equal.relative, orthogonal.relative
 
 
 def _tests(

@@ -53,7 +53,9 @@ SCHEMES: dict[str, Scheme] = {
         lambda p, n, key: codes.stochastic(p, num_partitions=n, key=key, replication=2)
     ),
     "bgc": Scheme(
-        lambda p, n, key: codes.bernoulli(p, num_partitions=n, key=key, replication=2)
+        lambda p, n, key: codes.bernoulli_placement(
+            p, num_partitions=n, key=key, replication=2
+        )
     ),
     "ehd": Scheme(
         lambda p, n, key: codes.fractional_repetition(

@@ -219,7 +219,7 @@ SCHEMES: dict[str, Callable[[Float[np.ndarray, " k"], Any], jgc.CodingPlan]] = {
     **{
         name: _of_experiments(name)
         for name, scheme in plans.SCHEMES.items()
-        if scheme.decoder is jgc.decoders.fixed
+        if scheme.decoder == jgc.decoders.fixed
     },
     "sgc": _stochastic,
     "is_sgd_rescaled": _rescaled,

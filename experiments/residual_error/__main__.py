@@ -62,20 +62,19 @@ def list_cases(config: Any) -> list[Case]:
 def measure(case: Case, config: Any) -> dict[str, Any]:
     """The relative error of each draw by each method; None where one does not apply."""
     n, rho = config.num_partitions or case.num_workers, case.similarity
-    squared_norm = rho * n**2 + (1 - rho) * n
     decoder = SCHEMES[case.scheme].decoder
     plans = [_design(case, config, draw, n) for draw in range(config.num_draws)]
 
     def relative(results: list[jgc.residual.ResidualError]) -> list[float]:
-        return [result.mean / squared_norm for result in results]
+        return [result.relative for result in results]
 
     exact = enumeration = None
-    if decoder is jgc.decoders.fixed:
-        exact = relative([jgc.residual.exact(plan, similarity=rho) for plan in plans])
+    if decoder == jgc.decoders.fixed:
+        exact = relative([jgc.residual.exact(plan, gradients=rho) for plan in plans])
     if case.num_workers <= MOST_WORKERS_TO_ENUMERATE:
         enumeration = relative(
             [
-                jgc.residual.enumerate_masks(plan, decoder=decoder, similarity=rho)
+                jgc.residual.enumerate_masks(plan, decoder=decoder, gradients=rho)
                 for plan in plans
             ]
         )
@@ -85,7 +84,7 @@ def measure(case: Case, config: Any) -> dict[str, Any]:
         num_trials=config.num_trials,
         decoder=decoder,
         progress=False,
-        similarity=rho,
+        gradients=rho,
     )
     return {
         "case": case._asdict(),
@@ -95,7 +94,7 @@ def measure(case: Case, config: Any) -> dict[str, Any]:
         "exact": exact,
         "enumeration": enumeration,
         "monte_carlo": relative(sampled),
-        "standard_error": [r.standard_error / squared_norm for r in sampled],
+        "standard_error": [error.relative_standard_error for error in sampled],
     }
 
 

@@ -258,29 +258,28 @@ def _relative_errors(
 
     Exact, but for decoders without a closed form and too many workers to enumerate.
     """
-    n = plan.num_partitions
     return {
-        "relative_error_aligned": _error(plan, decoder, similarity=1.0) / n**2,
-        "relative_error_orthogonal": _error(plan, decoder, similarity=0.0) / n,
+        "relative_error_aligned": _error(plan, decoder, similarity=1.0),
+        "relative_error_orthogonal": _error(plan, decoder, similarity=0.0),
     }
 
 
 def _error(
     plan: jgc.CodingPlan, decoder: jgc.decoders.Decoder, *, similarity: float
 ) -> float:
-    if decoder is jgc.decoders.fixed:
-        return jgc.residual.exact(plan, similarity=similarity).mean
+    if decoder == jgc.decoders.fixed:
+        return jgc.residual.exact(plan, gradients=similarity).relative
     if plan.num_workers <= MOST_WORKERS_TO_ENUMERATE:
         return jgc.residual.enumerate_masks(
-            plan, decoder=decoder, similarity=similarity
-        ).mean
+            plan, decoder=decoder, gradients=similarity
+        ).relative
     return jgc.residual.monte_carlo(
         jax.random.key(0),
         plan,
         num_trials=_NUM_TRIALS,
         decoder=decoder,
-        similarity=similarity,
-    ).mean
+        gradients=similarity,
+    ).relative
 
 
 def _last_metrics(directory: Path) -> dict[str, float]:

@@ -3,11 +3,11 @@
 Optimal for aligned gradients: `interval` (start here), `scheme_i`, `scheme_ii`,
 `sparse`, `dense`; `on_placement` for data already placed and `reference` for
 constraints. Exact for few stragglers: `fractional_repetition`, `cyclic_repetition`.
-Random: `bernoulli`, `stochastic`, `random_graph`, with `placement_report`. Without
+Random: `bernoulli_placement`, `stochastic`, `random_graph`, with `placement_report`. Without
 redundancy: `uncoded`, `straggler_free`.
 """
 
-from jgc.codes._bernoulli import bernoulli
+from jgc.codes._bernoulli_placement import bernoulli_placement
 from jgc.codes._cyclic_repetition import cyclic_repetition
 from jgc.codes._dense import dense
 from jgc.codes._fractional_repetition import fractional_repetition
@@ -25,7 +25,7 @@ from jgc.codes._uncoded import straggler_free, uncoded
 __all__ = [
     "NegativeCoefficientWarning",
     "PlacementReport",
-    "bernoulli",
+    "bernoulli_placement",
     "cyclic_repetition",
     "dense",
     "fractional_repetition",

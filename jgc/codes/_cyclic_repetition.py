@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc._plan import CodingPlan
-from jgc.codes._edges import in_blocks, plan_from_edges
+from jgc.codes._edges import in_blocks
 
 
 def cyclic_repetition(
@@ -50,11 +50,11 @@ def cyclic_repetition(
         num_blocks=k,
         num_partitions=n,
     )
-    return plan_from_edges(
-        p,
+    return CodingPlan.from_edges(
         worker,
         partition,
         coefficients.ravel()[edge],
+        p=p,
         weights=np.divide(total, 1 - p, out=np.zeros(k), where=p < 1),
         num_partitions=n,
         name="cyclic repetition",

@@ -1,34 +1,10 @@
-"""Edges (worker, partition): from them to a plan, and from a placement to them."""
+"""Edges (worker, partition) of blocks and of placements."""
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from jgc._plan import CodingPlan
-
-
-def plan_from_edges(
-    p: Float[np.ndarray, " k"],
-    worker: Int[np.ndarray, " E"],
-    partition: Int[np.ndarray, " E"],
-    coefficient: Float[np.ndarray, " E"],
-    *,
-    weights: Float[np.ndarray, " k"],
-    num_partitions: int,
-    name: str,
-) -> CodingPlan:
-    """The plan with these edges, given in any order and sorted here by worker."""
-    order = np.lexsort((partition, worker))
-    return CodingPlan(
-        straggler_probabilities=p,
-        edge_worker=worker[order].astype(np.int32),
-        edge_partition=partition[order].astype(np.int32),
-        edge_coefficient=coefficient[order],
-        weights=weights,
-        num_workers=p.size,
-        num_partitions=num_partitions,
-        name=name,
-    )
 
 
 def in_blocks(

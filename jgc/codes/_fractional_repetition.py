@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc._plan import CodingPlan
-from jgc.codes._edges import in_blocks, plan_from_edges
+from jgc.codes._edges import in_blocks
 
 
 def fractional_repetition(
@@ -40,11 +40,11 @@ def fractional_repetition(
         num_blocks=num_groups,
         num_partitions=n,
     )
-    return plan_from_edges(
-        p,
+    return CodingPlan.from_edges(
         worker,
         partition,
-        coefficient=np.ones(worker.size),
+        np.ones(worker.size),
+        p=p,
         weights=np.ones(k),
         num_partitions=n,
         name="EHD",

@@ -17,6 +17,7 @@ from jgc.codes._optimal_structure import (
     plan_from_alpha,
     warn_if_negative,
 )
+from jgc.gradients import GradientsLike, as_similarity
 
 # Similarities nearer to 1 than this count as 1, where α no longer depends on them.
 _ALIGNED = 1e-9
@@ -30,7 +31,7 @@ def on_placement(
     p: ArrayLike,
     placement: ArrayLike | CodingPlan,
     *,
-    similarity: float = 1.0,
+    gradients: GradientsLike = 1.0,
     expected_weights: ArrayLike | None = None,
 ) -> CodingPlan:
     """The unbiased code of least error on a given placement: new p, no data moved.
@@ -46,7 +47,7 @@ def on_placement(
 
     Good for following p as it is estimated anew. Not good for p that has moved far
     from the one that the data was placed for: α may become negative and large; a
-    lower `similarity` or `reference(…, nonnegative=True)` holds them back.
+    a lower similarity or `reference(…, nonnegative=True)` holds them back.
 
     Args:
         p: the new straggler probabilities (k,), each in [0, 1], not all 1. Workers with
@@ -54,7 +55,7 @@ def on_placement(
             placement for when they return.
         placement: a boolean matrix (k, n), which worker holds which partition, or a
             plan whose edges are meant. Every partition on a worker with p_i < 1.
-        similarity: ρ in [0, 1].
+        gradients: how the partition gradients relate, by similarity or common part.
         expected_weights: w̃_i = (1 − p_i) w_i (17), positive (k,); any choice decodes
             to the same gradient. The default makes messages weighted means.
 
@@ -66,8 +67,8 @@ def on_placement(
         NegativeCoefficientWarning: some α < 0, so that Lemma 1's bound may fail.
     """
     p = _checks.probabilities(p)
-    rho = _checks.scalar("similarity", similarity, 0, 1)
     worker, partition, n = placement_edges("placement", placement, p.size)
+    rho = as_similarity(gradients, n)
     worker, partition = without_lost_workers("placement", p, worker, partition, n)
     holders, rank = np.unique(worker, return_inverse=True)
     edges = _Edges(rank, partition, holders.size, n)

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc._plan import CodingPlan
-from jgc.codes._edges import plan_from_edges
 
 # A worker's coefficients are divided by Y_i; beyond this ratio they would not be
 # of gradient size any more, and near 1e38 they leave float32.
@@ -120,11 +119,11 @@ def plan_from_alpha(
             f"expected_weights must leave α/w̃ and w̃/(1 − p) finite, got "
             f"expected_weights[{at}] = {w_tilde[at]!r}"
         )
-    return plan_from_edges(
-        p,
+    return CodingPlan.from_edges(
         worker,
         partition,
         coefficient,
+        p=p,
         weights=weights,
         num_partitions=num_partitions,
         name=name,

@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc._plan import CodingPlan
-from jgc.codes._edges import plan_from_edges
 from jgc.codes._randomness import generator
 
 _ATTEMPTS = 1000
@@ -48,11 +47,11 @@ def random_graph(p: ArrayLike, *, num_partitions: int, key: jax.Array) -> Coding
             f"pairs of partitions, got {n}"
         )
     pairs = _random_graph(generator(key), n, k)
-    return plan_from_edges(
-        p,
-        worker=np.repeat(np.arange(k), 2),
-        partition=pairs.ravel(),
-        coefficient=np.ones(2 * k),
+    return CodingPlan.from_edges(
+        np.repeat(np.arange(k), 2),
+        pairs.ravel(),
+        np.ones(2 * k),
+        p=p,
         weights=np.divide(n / (2 * k), 1 - p, out=np.zeros(k), where=p < 1),
         num_partitions=n,
         name="OD",

@@ -14,6 +14,7 @@ from jgc.codes._optimal_structure import (
     plan_from_alpha,
     warn_if_negative,
 )
+from jgc.gradients import GradientsLike, as_similarity
 
 # Coefficients below this share of the objective's scale are the solver's noise.
 _NOISE = 1e-9
@@ -25,7 +26,7 @@ def reference(
     p: ArrayLike,
     *,
     num_partitions: int,
-    similarity: float = 1.0,
+    gradients: GradientsLike = 1.0,
     squared_norm: float = 1.0,
     noise_variance: float = 0.0,
     support: ArrayLike | CodingPlan | None = None,
@@ -47,7 +48,8 @@ def reference(
         p: straggler probabilities (k,), each in [0, 1], not all 1; any order. Workers
             with p_i = 1 hold nothing.
         num_partitions: n ≥ 1.
-        similarity: ρ in [0, 1]; 1 is the paper's objective (15).
+        gradients: how the partition gradients relate, by similarity or common part;
+            1 is the paper's objective (15).
         squared_norm: C ≥ 0, the bound on ⟨g_j, g_l⟩.
         noise_variance: σ² ≥ 0, of a partition's mini-batch gradient, the same batch on
             all its workers. Only σ²/C matters; not both 0.
@@ -71,7 +73,7 @@ def reference(
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     k = p.size
-    rho = _checks.scalar("similarity", similarity, 0, 1)
+    rho = as_similarity(gradients, n)
     c = _checks.scalar("squared_norm", squared_norm, 0)
     noise = _checks.scalar("noise_variance", noise_variance, 0)
     if c == 0 and noise == 0:

@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc._plan import CodingPlan
-from jgc.codes._edges import plan_from_edges
 from jgc.codes._placement_report import overlap_counts
 from jgc.codes._randomness import generator
 
@@ -56,11 +55,11 @@ def stochastic(
     if draws > 1:
         candidates.sort(key=lambda worker: _squared_overlaps(worker, partition))
     worker = live[candidates[0]]
-    return plan_from_edges(
-        p,
+    return CodingPlan.from_edges(
         worker,
         partition,
-        coefficient=1 / (d[partition] * (1 - p[worker])),
+        1 / (d[partition] * (1 - p[worker])),
+        p=p,
         weights=np.ones(p.size),
         num_partitions=n,
         name="SGC",

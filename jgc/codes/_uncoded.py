@@ -25,13 +25,12 @@ def uncoded(p: ArrayLike, *, num_partitions: int) -> CodingPlan:
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     k = p.size
-    return CodingPlan(
-        straggler_probabilities=p,
-        edge_worker=(np.arange(n) * k // n).astype(np.int32),
-        edge_partition=np.arange(n, dtype=np.int32),
-        edge_coefficient=np.ones(n),
+    return CodingPlan.from_edges(
+        np.arange(n) * k // n,
+        np.arange(n),
+        np.ones(n),
+        p=p,
         weights=np.ones(k),
-        num_workers=k,
         num_partitions=n,
         name="IS-SGD",
     )

@@ -1,45 +1,20 @@
-"""The protocol of decoders: from who answered to what each message is weighted by."""
+"""What a decoder is: from who answered to what each message is multiplied by."""
 
+import abc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jgc._plan import CodingPlan
+from jgc._plan import CodingPlan, check_answered, coefficients_of
 
-Mask = Bool[Array, "k *trials"]
-Weights = Float[Array, "k *trials"]
-Coefficients = Float[Array, "n *trials"]
-
-
-def coefficients(plan: CodingPlan, weights: Weights) -> Coefficients:
-    """c_j = Σ_i v_i a_ij: what g_j ends up multiplied by under the weights v.
-
-    `CodingPlan.coefficients` is this for the plan's own weights and one mask.
-
-    Args:
-        plan: the code.
-        weights: v (k, *trials), 0 for workers that did not answer.
-
-    Returns:
-        c (n, *trials), in the precision of `weights`.
-    """
-    k, n = plan.num_workers, plan.num_partitions
-    values = jnp.asarray(plan.edge_coefficient, weights.dtype)
-    # A matrix product once A is fairly full; the factor is where the two cost the
-    # same on a CPU. Beyond 2^24 entries the dense matrix would not be small.
-    if k * n <= min(16 * plan.num_edges, 1 << 24):
-        matrix = jnp.zeros((n, k), weights.dtype)
-        matrix = matrix.at[plan.edge_partition, plan.edge_worker].add(values)
-        return jnp.tensordot(
-            matrix, weights, axes=1, precision=jax.lax.Precision.HIGHEST
-        )
-    values = values.reshape(values.shape + (1,) * (weights.ndim - 1))
-    return jax.ops.segment_sum(
-        weights[jnp.asarray(plan.edge_worker)] * values, plan.edge_partition, n
-    )
+Answered = Bool[Array, "k *trials"]
+# (k, *trials) and (n, *trials); of two tracks with an axis of 2 before.
+Weights = Float[Array, "..."]
+Coefficients = Float[Array, "..."]
 
 
 def float_dtype() -> jnp.dtype:
@@ -47,44 +22,135 @@ def float_dtype() -> jnp.dtype:
     return jnp.result_type(float)
 
 
-@dataclass(frozen=True)
-class Decoder:
-    """A pure function `decoder(plan, mask) -> weights`; jit- and vmappable.
+class Decoder(abc.ABC):
+    """A pure function `decoder(plan, answered) -> weights`, and what to know of it.
+
+    Members are frozen dataclasses and pytrees (`jax.tree_util.register_dataclass`):
+    what they were designed with goes through `jit` as data. For a function of your own
+    see `from_function`.
 
     A mask (k,) is one iteration. Further axes are trials and go last, (k, *trials):
     then every step is an elementwise operation over contiguous trials, several times
     faster on a CPU than a `vmap` over the first axis.
 
     Attributes:
-        weights: `weights(plan, mask)`, the weight (k, *trials) of each message, 0
-            for workers that did not answer.
-        direct_coefficients: `direct_coefficients(plan, mask)`, c (n, *trials), where
-            it is known without the weights; None otherwise.
-        specialise: `specialise(plans)`, a decoder of the same weights for these plans
-            alone, which uses what can be seen of them outside `jit`; None where there
-            is nothing to gain.
+        is_fixed: whether a worker's weight does not depend on who else answered.
+        is_unbiased: E[ĝ] = g: True for the law of stragglers that it was designed for,
+            False in general, None where the plan's own weights decide.
+        num_tracks: 1, or 2 for an optimizer whose second moment has weights of its own:
+            then weights have a leading axis of 2.
     """
 
-    weights: Callable[[CodingPlan, Mask], Weights]
-    direct_coefficients: Callable[[CodingPlan, Mask], Coefficients] | None = None
-    specialise: "Callable[[Sequence[CodingPlan]], Decoder] | None" = None
+    is_fixed: ClassVar[bool] = False
+    is_unbiased: ClassVar[bool | None] = False
+    num_tracks: ClassVar[int] = 1
 
-    def __call__(self, plan: CodingPlan, mask: Mask) -> Weights:
-        """The weight of each message: ĝ = Σ_i weights_i f_i.
+    @property
+    def name(self) -> str:
+        """In print."""
+        return type(self).__name__
+
+    def check(self, plan: CodingPlan) -> None:  # noqa: B027
+        """Whether it can decode this plan, seen on the host; most can decode any.
+
+        Raises:
+            ValueError: it can not; names what the plan lacks.
+        """
+
+    @abc.abstractmethod
+    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+        """What `decoder(plan, answered)` is, of a mask that has been checked."""
+
+    def __call__(self, plan: CodingPlan, answered: Answered) -> Weights:
+        """The weight of each message: ĝ = Σ_i weights_i f_i, `jgc.decode`.
 
         Args:
             plan: the code.
-            mask: I_i (k, *trials), whether worker i answered in time.
-        """
-        return self.weights(plan, jnp.asarray(mask, bool))
+            answered: I_i (k, *trials), whether worker i answered in time; booleans.
 
-    def coefficients(self, plan: CodingPlan, mask: Mask) -> Coefficients:
-        """C (n, *trials), what g_j ends up multiplied by: ĝ = Σ_j c_j g_j."""
-        mask = jnp.asarray(mask, bool)
-        if self.direct_coefficients is not None:
-            return self.direct_coefficients(plan, mask)
-        return coefficients(plan, self.weights(plan, mask))
+        Returns:
+            Weights (k, *trials), 0 for workers that did not answer; (2, k, *trials) of
+            a decoder of two tracks.
+
+        Raises:
+            ValueError: what is no such mask, or a plan that it cannot decode.
+        """
+        self.check(plan)
+        return self.weights(plan, check_answered(answered, plan.num_workers))
+
+    def coefficients(self, plan: CodingPlan, answered: Answered) -> Coefficients:
+        """C (n, *trials), what g_j ends up multiplied by: ĝ = Σ_j c_j g_j.
+
+        Args:
+            plan: the code.
+            answered: I_i (k, *trials).
+
+        Raises:
+            ValueError: as in a call.
+        """
+        weights = self(plan, answered)
+        if self.num_tracks == 1:
+            return coefficients_of(plan, weights)
+        return jax.vmap(lambda track: coefficients_of(plan, track))(weights)
 
     def specialised(self, plans: Sequence[CodingPlan]) -> "Decoder":
-        """The fastest decoder of the same weights for plans of equal k and n."""
-        return self if self.specialise is None else self.specialise(plans)
+        """The fastest decoder of the same weights for plans of equal k and n.
+
+        It uses what can be seen of them outside `jit`, and serves these plans alone.
+        """
+        return self
+
+    def redesigned(self, plan: CodingPlan) -> "Decoder":
+        """The same decoder for a plan of other coefficients on the same placement.
+
+        What was designed for a plan is designed again; others stay as they are.
+        """
+        return self
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _FromFunction(Decoder):
+    function: Callable[[CodingPlan, Answered], Weights] = field(
+        metadata={"static": True}
+    )
+    label: str = field(metadata={"static": True})
+    unbiased: bool | None = field(metadata={"static": True})
+
+    @property
+    def is_unbiased(self) -> bool | None:  # type: ignore[override]
+        return self.unbiased
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+        return jnp.where(answered, self.function(plan, answered), 0)
+
+
+def from_function(
+    function: Callable[[CodingPlan, Answered], Weights],
+    *,
+    is_unbiased: bool | None = False,
+    name: str = "custom",
+) -> Decoder:
+    """A decoder of your own.
+
+    Args:
+        function: `function(plan, answered) -> weights`, pure and jit-compatible: masks
+            (k, *trials) to weights of the same shape. What it gives a worker that did
+            not answer counts as 0.
+        is_unbiased: as in `Decoder`.
+        name: in print.
+
+    Example:
+        >>> import jgc
+        >>> mean = from_function(
+        ...     lambda plan, answered: answered * (answered.size / answered.sum())
+        ... )
+        >>> plan = jgc.codes.uncoded([0.1, 0.1], num_partitions=2)
+        >>> mean(plan, np.array([True, False])).tolist()
+        [2.0, 0.0]
+    """
+    return _FromFunction(function, name, is_unbiased)

@@ -1,15 +1,26 @@
 """The fixed decoder: the plan's own weights, whoever answered."""
 
+from dataclasses import dataclass
+
+import jax
 import jax.numpy as jnp
 
 from jgc._plan import CodingPlan
-from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
+from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 
 
-def _weights(plan: CodingPlan, mask: Mask) -> Weights:
-    w = jnp.asarray(plan.weights, float_dtype())
-    return jnp.where(mask, w.reshape(w.shape + (1,) * (mask.ndim - 1)), 0)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Fixed(Decoder):
+    """I_i w_i (5): what `CodingPlan.decode` does. Nothing to compute per iteration."""
+
+    is_fixed = True
+    is_unbiased = None
+    name = "fixed"
+
+    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+        w = jnp.asarray(plan.weights, float_dtype())
+        return jnp.where(answered, w.reshape(w.shape + (1,) * (answered.ndim - 1)), 0)
 
 
-fixed = Decoder(_weights)
-"""I_i w_i (5): what `CodingPlan.decode` does. Nothing to compute per iteration."""
+fixed = Fixed()

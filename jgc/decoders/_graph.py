@@ -14,6 +14,7 @@ odd cycle. A worker with one partition is the edge v⁺v⁻, a loop.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -21,8 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jgc._plan import CodingPlan
-from jgc.decoders._decoder import Coefficients, Decoder, Mask, Weights, float_dtype
+from jgc._plan import CodingPlan, check_answered
+from jgc.decoders._decoder import (
+    Answered,
+    Coefficients,
+    Decoder,
+    Weights,
+    float_dtype,
+)
 
 
 class Cover(NamedTuple):
@@ -52,32 +59,60 @@ class Cover(NamedTuple):
         return targets - mean[..., label[:n]]
 
 
-def _coefficients(plan: CodingPlan, mask: Mask) -> Coefficients:
-    pair, ones = ends(plan), jnp.ones(plan.num_partitions, float_dtype())
-    return _over_trials(
-        lambda one: cover(plan.num_partitions, pair, one).nearest(ones), mask
-    )
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Graph(Decoder):
+    """The weights of `least_squares`' coefficients for graph codes, in linear time.
+
+    For codes whose workers hold two partitions (or one, or none) with coefficients 1:
+    OD [11]. Coefficients equal those of `least_squares` on every mask, and need
+    O(log n) rounds of O(k) work; the weights reach them along spanning trees and are
+    not those of least norm.
+    """
+
+    name = "least squares on a graph"
+
+    def check(self, plan: CodingPlan) -> None:
+        _check_graph_code(plan)
+
+    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+        n, pair = plan.num_partitions, ends(plan)
+        ones = jnp.ones(n, float_dtype())
+
+        def of_mask(one: Bool[Array, " k"]) -> Float[Array, " k"]:
+            covered = cover(n, pair, one)
+            return tree_weights(covered, pair, covered.nearest(ones))
+
+        return _over_trials(of_mask, answered)
+
+    def coefficients(self, plan: CodingPlan, answered: Answered) -> Coefficients:
+        self.check(plan)
+        n, pair = plan.num_partitions, ends(plan)
+        ones = jnp.ones(n, float_dtype())
+        return _over_trials(
+            lambda one: cover(n, pair, one).nearest(ones),
+            check_answered(answered, plan.num_workers),
+        )
+
+    def specialised(self, plans: Sequence[CodingPlan]) -> Decoder:
+        for plan in plans:
+            self.check(plan)
+        return self
 
 
-def _weights(plan: CodingPlan, mask: Mask) -> Weights:
-    pair, ones = ends(plan), jnp.ones(plan.num_partitions, float_dtype())
-
-    def of_mask(one: Bool[Array, " k"]) -> Float[Array, " k"]:
-        covered = cover(plan.num_partitions, pair, one)
-        return tree_weights(covered, pair, covered.nearest(ones))
-
-    return _over_trials(of_mask, mask)
+graph = Graph()
 
 
-def _over_trials(function: Callable[[Bool[Array, " k"]], Array], mask: Mask) -> Array:
-    flat = mask.reshape(mask.shape[0], -1)
+def _over_trials(
+    function: Callable[[Bool[Array, " k"]], Array], answered: Answered
+) -> Array:
+    flat = answered.reshape(answered.shape[0], -1)
     result = jax.vmap(function, in_axes=1, out_axes=1)(flat)
-    return result.reshape(result.shape[:1] + mask.shape[1:])
+    return result.reshape(result.shape[:1] + answered.shape[1:])
 
 
 def ends(plan: CodingPlan) -> tuple[Int[Array, " k"], Int[Array, " k"]]:
     """The two partitions of each worker, equal where it holds one, n where none."""
-    _check_graph_code(plan)
     n, k = plan.num_partitions, plan.num_workers
     holds = jnp.asarray(plan.edge_coefficient) != 0
     partition = jnp.asarray(plan.edge_partition)
@@ -210,19 +245,3 @@ def tree_weights(
     flow = jnp.zeros(num_edges + 1, lacks.dtype).at[parent_edge].set(sign * lacks)
     total = flow[:num_edges].reshape(2, -1).sum(axis=0)
     return jnp.where(pair[0] == pair[1], total, total / 2)
-
-
-def _specialise(plans: Sequence[CodingPlan]) -> Decoder:
-    for plan in plans:
-        _check_graph_code(plan)
-    return graph
-
-
-graph = Decoder(_weights, direct_coefficients=_coefficients, specialise=_specialise)
-"""The weights of `least_squares`' coefficients for graph codes, in linear time.
-
-For codes whose workers hold two partitions (or one, or none) with coefficients 1: OD
-[11]. Coefficients equal those of `least_squares` on every mask, and need O(log n)
-rounds of O(k) work; the weights reach them along spanning trees and are not those of
-least norm. Raises ValueError on other plans, where their values can be seen (not under
-`jit`)."""

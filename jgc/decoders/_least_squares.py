@@ -1,7 +1,7 @@
 """The optimal decoder: the weights, per mask, that come nearest to the full sum."""
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -10,31 +10,69 @@ from jaxtyping import Array, Bool, Float
 
 from jgc._plan import CodingPlan
 from jgc.decoders._banded import solve_banded
-from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
+from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 from jgc.decoders._ridge import solve_subsets
 from jgc.decoders._structure import Structure, structure_of
 
-_Solver = Callable[
-    [Float[Array, "k n"], Bool[Array, "k trials"]], Float[Array, "k trials"]
-]
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LeastSquares(Decoder):
+    """Weights that minimise ‖A_Sᵀ w − 1‖ over the workers S that answered; 0 elsewhere.
+
+    What no other weights can beat for orthogonal gradients of equal norm; OD [11]
+    decodes so, and any plan can be. Where S is rank-deficient, of all minimisers the
+    one with least Σ_i w_i²‖a_i‖², which does not change when a message is rescaled; for
+    rows of equal norm it is the one of least norm. Nothing answered gives 0.
+
+    Works on the Gram matrix AAᵀ: two messages whose directions differ by less than
+    about 1e-5 in float64, 5e-3 in float32, begin to count as the same. O(k³) a mask, in
+    memory that does not grow with the number of masks. `specialised([plan])`, which
+    `monte_carlo` and `enumerate_masks` use, decodes workers with equal messages as one
+    and solves in O(k) for codes whose workers overlap in a narrow band: interval,
+    Scheme II, repetition and cyclic codes, graphs of degree 2. Either holds A as a
+    dense (k, n).
+
+    Give many masks as trailing axes rather than by `vmap`, which from k = 32 on takes
+    about five times as long: it computes every size of subset that the solver compiles.
+
+    Attributes:
+        structure: of the plans that it is specialised for; None: any.
+    """
+
+    structure: Structure | None = field(default=None, metadata={"static": True})
+
+    name = "least squares"
+
+    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+        dtype = float_dtype()
+        shape = (plan.num_workers, plan.num_partitions)
+        matrix = jnp.zeros(shape, dtype)
+        matrix = matrix.at[plan.edge_worker, plan.edge_partition].add(
+            jnp.asarray(plan.edge_coefficient, dtype)
+        )
+        # Rows of unit norm: the result does not depend on how α was split into A and w.
+        largest = jnp.abs(matrix).max(axis=1, initial=0, keepdims=True)
+        largest = jnp.where(largest > 0, largest, 1)
+        matrix = matrix / largest
+        norm = jnp.sqrt((matrix**2).sum(axis=1, keepdims=True))
+        norm = jnp.where(norm > 0, norm, 1)
+        flat = answered.reshape(answered.shape[0], -1)
+        if self.structure is None:
+            scaled = _solve(matrix / norm, flat.astype(dtype))
+        else:
+            scaled = _solve_structured(matrix / norm, flat, self.structure)
+        return (scaled / (norm * largest)).reshape(answered.shape)
+
+    def specialised(self, plans: Sequence[CodingPlan]) -> Decoder:
+        structure = structure_of(plans)
+        has_groups = len(structure.representative) < len(structure.group)
+        if structure.bandwidth is None and not has_groups:
+            return least_squares
+        return LeastSquares(structure)
 
 
-def _weights(plan: CodingPlan, mask: Mask, solver: _Solver) -> Weights:
-    dtype = float_dtype()
-    shape = (plan.num_workers, plan.num_partitions)
-    matrix = jnp.zeros(shape, dtype)
-    matrix = matrix.at[plan.edge_worker, plan.edge_partition].add(
-        jnp.asarray(plan.edge_coefficient, dtype)
-    )
-    # Rows of unit norm: the result does not depend on how α was split into A and w.
-    largest = jnp.abs(matrix).max(axis=1, initial=0, keepdims=True)
-    largest = jnp.where(largest > 0, largest, 1)
-    matrix = matrix / largest
-    norm = jnp.sqrt((matrix**2).sum(axis=1, keepdims=True))
-    norm = jnp.where(norm > 0, norm, 1)
-    flat = mask.reshape(mask.shape[0], -1)
-    scaled = solver(matrix / norm, flat)
-    return (scaled / (norm * largest)).reshape(mask.shape)
+least_squares = LeastSquares()
 
 
 def _solve(matrix: Float[Array, "k n"], scale: Float[Array, "k trials"]) -> Array:
@@ -42,16 +80,11 @@ def _solve(matrix: Float[Array, "k n"], scale: Float[Array, "k trials"]) -> Arra
     return solve_subsets(gram, matrix.sum(axis=1)[None], scale)[0]
 
 
-def _solve_any(matrix: Float[Array, "k n"], mask: Bool[Array, "k trials"]) -> Array:
-    return _solve(matrix, mask.astype(matrix.dtype))
-
-
 def _solve_structured(
     matrix: Float[Array, "k n"],
     mask: Bool[Array, "k trials"],
-    *,
     structure: Structure,
-) -> Array:
+) -> Float[Array, "k trials"]:
     group = np.asarray(structure.group)
     matrix = matrix[np.asarray(structure.representative)]
     answered = mask.astype(matrix.dtype)
@@ -71,37 +104,3 @@ def _solve_structured(
         solved = solve_banded(band, matrix.sum(axis=1)[None], scale)[0]
     each = solved / jnp.where(scale > 0, scale, 1)
     return each[group] * answered
-
-
-@lru_cache(maxsize=64)
-def _structured_decoder(structure: Structure) -> Decoder:
-    solver = partial(_solve_structured, structure=structure)
-    return Decoder(partial(_weights, solver=solver))
-
-
-def _specialise(plans: Sequence[CodingPlan]) -> Decoder:
-    structure = structure_of(plans)
-    has_groups = len(structure.representative) < len(structure.group)
-    if structure.bandwidth is None and not has_groups:
-        return least_squares
-    return _structured_decoder(structure)
-
-
-least_squares = Decoder(partial(_weights, solver=_solve_any), specialise=_specialise)
-"""Weights that minimise ‖A_Sᵀ w − 1‖ over the workers S that answered; 0 elsewhere.
-
-What no other weights can beat for orthogonal gradients of equal norm; OD [11] decodes
-so, and any plan can be. Where S is rank-deficient, of all minimisers the one with least
-Σ_i w_i²‖a_i‖², which does not change when a message is rescaled; for rows of equal norm
-it is the one of least norm. Nothing answered gives 0.
-
-Works on the Gram matrix AAᵀ: two messages whose directions differ by less than about
-1e-5 in float64, 5e-3 in float32, begin to count as the same. O(k³) a mask, in memory
-that does not grow with the number of masks. `least_squares.specialised([plan])`, which
-`monte_carlo` and `enumerate_masks` use, decodes workers with equal messages as one and
-solves in O(k) for codes whose workers overlap in a narrow band: interval, Scheme II,
-repetition and cyclic codes, graphs of degree 2. Either holds A as a dense (k, n).
-
-Give many masks as trailing axes rather than by `vmap`, which from k = 32 on takes about
-five times as long: it computes every size of subset that the solver compiles.
-"""

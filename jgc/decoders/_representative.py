@@ -1,22 +1,40 @@
 """One answer per group of workers with the same data, as ErasureHead decodes."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 
 from jgc._plan import CodingPlan
-from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
+from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 
 
-def _weights(plan: CodingPlan, mask: Mask) -> Weights:
-    group = _groups(plan)
-    w = jnp.asarray(plan.weights, float_dtype())
-    index = jnp.arange(plan.num_workers)
-    trailing = (1,) * (mask.ndim - 1)
-    # The first of a group's workers that answered speaks for it.
-    candidate = jnp.where(mask, index.reshape(-1, *trailing), plan.num_workers)
-    first = jax.ops.segment_min(candidate, group, plan.num_workers)
-    speaks = mask & (first[group] == index.reshape(-1, *trailing))
-    return jnp.where(speaks, w.reshape(-1, *trailing), 0)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Representative(Decoder):
+    """w_i for the first answering worker of each group with identical support, else 0.
+
+    For fractional repetition codes: workers of a group send the same message, so that
+    one of them is enough (ErasureHead [9], as its authors decode). Partitions whose
+    whole group straggles are lost. A worker that shares its support with no other is
+    its own group.
+    """
+
+    name = "one a group"
+
+    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+        group = _groups(plan)
+        w = jnp.asarray(plan.weights, float_dtype())
+        index = jnp.arange(plan.num_workers)
+        trailing = (1,) * (answered.ndim - 1)
+        # The first of a group's workers that answered speaks for it.
+        candidate = jnp.where(answered, index.reshape(-1, *trailing), plan.num_workers)
+        first = jax.ops.segment_min(candidate, group, plan.num_workers)
+        speaks = answered & (first[group] == index.reshape(-1, *trailing))
+        return jnp.where(speaks, w.reshape(-1, *trailing), 0)
+
+
+representative = Representative()
 
 
 def _groups(plan: CodingPlan) -> jax.Array:
@@ -46,11 +64,3 @@ def _mix(x: jax.Array) -> jax.Array:
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
-
-
-representative = Decoder(_weights)
-"""w_i for the first answering worker of each group with identical support, else 0.
-
-For fractional repetition codes: workers of a group send the same message, so that one
-of them is enough (ErasureHead [9], as its authors decode). Partitions whose whole group
-straggles are lost. A worker that shares its support with no other is its own group."""

@@ -78,22 +78,14 @@ def _checked_plan(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Codin
         if arrays[name].dtype != kind or arrays[name].ndim != 1:
             raise ValueError(f"{name} must be a vector of {np.dtype(kind)}")
     _checks.probabilities(arrays["straggler_probabilities"], some_answer=False)
-    for name in ("straggler_probabilities", "weights"):
-        _checks.one_or_each(name, arrays[name], k, "worker")
-    worker = arrays["edge_worker"]
-    num_edges = worker.size
-    for name, size in (("edge_worker", k), ("edge_partition", n)):
-        values = arrays[name]
-        if values.size != num_edges or ((values < 0) | (values >= size)).any():
-            raise ValueError(f"{name} must be {num_edges} numbers below {size}")
-    if (np.diff(worker) < 0).any():
-        raise ValueError("edge_worker must ascend")
-    pairs = worker.astype(np.int64) * n + arrays["edge_partition"]
-    if np.unique(pairs).size < num_edges:
-        raise ValueError("edges must be different pairs of a worker and a partition")
-    coefficient = arrays["edge_coefficient"]
-    if coefficient.size != num_edges or not np.isfinite(coefficient).all():
-        raise ValueError(f"edge_coefficient must be {num_edges} finite numbers")
-    return CodingPlan(
-        **arrays, num_workers=k, num_partitions=n, name=str(about["name"])
+    if arrays["straggler_probabilities"].size != k:
+        raise ValueError(f"straggler_probabilities must have {k} entries")
+    return CodingPlan.from_edges(
+        arrays["edge_worker"],
+        arrays["edge_partition"],
+        arrays["edge_coefficient"],
+        p=arrays["straggler_probabilities"],
+        num_partitions=n,
+        weights=arrays["weights"],
+        name=str(about["name"]),
     )

@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike
 from jgc import _checks, residual
 from jgc._plan import CodingPlan
 from jgc.codes import on_placement
+from jgc.gradients import GradientsLike, as_similarity, common
+
+_HALF_COMMON = common(0.5)
 
 
 def redesign(
@@ -23,7 +26,7 @@ def redesign(
     p: ArrayLike,
     *,
     tolerance: float = 0.1,
-    common_part: float = 0.5,
+    gradients: GradientsLike = _HALF_COMMON,
 ) -> CodingPlan:
     """The plan itself while it is good enough under p, else the best on its placement.
 
@@ -41,11 +44,11 @@ def redesign(
         p: straggler probabilities (k,), strictly between 0 and 1, as estimators give
             them.
         tolerance: ≥ 0; 0 replaces the plan whenever that helps.
-        common_part: c in [0, 1], the part of ‖g‖² that comes from what all partitions'
-            gradients have in common; their similarity ρ is c/(c + (1 − c)n). At 1, the
-            paper's objective (15), one set of α has the least error on a tree, and it
-            costs gradients that differ dearly, up to tens of times their error, as soon
-            as p moves against the placement. The default holds both errors down.
+        gradients: how the partition gradients relate, a similarity ρ or of
+            `jgc.gradients` by similarity or common part. At 1, the paper's objective
+            (15), one set of α has the least error on a tree, and it costs gradients
+            that differ dearly, up to tens of times their error, as soon as p moves
+            against the placement. The default, `common(0.5)`, holds both errors down.
 
     Raises:
         ValueError: an argument out of its range; p for another number of workers.
@@ -53,7 +56,7 @@ def redesign(
     Warns:
         jgc.codes.NegativeCoefficientWarning: some α < 0, as in `on_placement`.
     """
-    common = _checks.scalar("common_part", common_part, 0, 1)
+    rho = as_similarity(gradients, plan.num_partitions)
     tolerance = _checks.scalar("tolerance", tolerance, low=0)
     probabilities = _checks.probabilities(p)
     if ((probabilities == 0) | (probabilities == 1)).any():
@@ -61,11 +64,10 @@ def redesign(
             "p must lie strictly between 0 and 1, so that every worker keeps its data; "
             "estimators of jgc.stragglers.estimation see to it"
         )
-    rho = common / (common + (1 - common) * plan.num_partitions)
-    best = _on_same_edges(plan, on_placement(p, plan, similarity=rho))
+    best = _on_same_edges(plan, on_placement(p, plan, gradients=rho))
     kept = dataclasses.replace(plan, straggler_probabilities=probabilities)
-    error = residual.exact(kept, similarity=rho).mean
-    least = residual.exact(best, similarity=rho).mean
+    error = residual.exact(kept, gradients=rho).mean
+    least = residual.exact(best, gradients=rho).mean
     bias = residual.bias(kept)
     squared_bias = rho * bias.sum() ** 2 + (1 - rho) * (bias**2).sum()
     # Rounding alone is no gain, even at tolerance 0.

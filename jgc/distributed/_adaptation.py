@@ -9,8 +9,11 @@ from jaxtyping import Array, Bool, Int, UInt32
 
 from jgc import _checks
 from jgc._plan import CodingPlan
-from jgc.design._redesign import redesign
+from jgc.design import redesign
+from jgc.gradients import GradientsLike, common
 from jgc.stragglers.estimation import Estimator
+
+_HALF_COMMON = common(0.5)
 
 # What a re-design changes; the edges and the sizes stay.
 _CHANGING = ("straggler_probabilities", "edge_coefficient", "weights")
@@ -24,13 +27,13 @@ class Adaptation:
         estimator: of `jgc.stragglers.estimation`, one that observes masks.
         every: iterations between looks at p̂.
         tolerance: see `jgc.design.redesign`.
-        common_part: see `jgc.design.redesign`.
+        gradients: see `jgc.design.redesign`.
     """
 
     estimator: Estimator
     every: int = 10
     tolerance: float = 0.1
-    common_part: float = 0.5
+    gradients: GradientsLike = _HALF_COMMON
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -40,7 +43,6 @@ class Adaptation:
         """
         _checks.count("every", self.every)
         _checks.scalar("tolerance", self.tolerance, low=0)
-        _checks.scalar("common_part", self.common_part, 0, 1)
 
 
 class CodeState(NamedTuple):
@@ -99,7 +101,7 @@ def observe(
             plan,
             p,
             tolerance=adaptation.tolerance,
-            common_part=adaptation.common_part,
+            gradients=adaptation.gradients,
         )
         bits = _bits(found)
     return CodeState(bits, estimate, rounds)

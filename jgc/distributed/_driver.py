@@ -128,7 +128,7 @@ class Driver:
                 "policy must be one of jgc.distributed, such as fixed_deadline(0.5), "
                 f"got {policy!r}"
             )
-        if adaptation is not None and decoder is not fixed:
+        if adaptation is not None and not decoder.is_fixed:
             raise ValueError(
                 "adaptation re-designs the weights of the fixed decoder; the decoder "
                 "given chooses its own for each mask"
@@ -292,7 +292,7 @@ class Driver:
 _ravel = jax.jit(lambda tree: ravel_pytree(tree)[0])
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@jax.jit
 def _weights(
     decoder: Decoder,
     plan: CodingPlan,

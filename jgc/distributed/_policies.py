@@ -5,7 +5,6 @@ at most; 0 ends the iteration. It is asked again whenever something came. Once e
 asked has answered, nothing is waited for whatever the policy.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -18,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 from jgc import _checks
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder, fixed
+from jgc.gradients import GradientsLike, as_similarity
 from jgc.stragglers._latency import positive_deadline
 
 
@@ -73,7 +73,7 @@ def wait_for_error(
     target: float,
     *,
     decoder: Decoder = fixed,
-    similarity: float = 0.0,
+    gradients: GradientsLike = 0.0,
     at_most: float = math.inf,
 ) -> Policy:
     """Waits until ‖g − ĝ‖²/‖g‖² of what has come is at most `target`.
@@ -85,17 +85,18 @@ def wait_for_error(
     Args:
         target: ≥ 0.
         decoder: the one in use.
-        similarity: ρ in [0, 1], of the partition gradients.
+        gradients: how the partition gradients relate, by similarity or common part.
         at_most: seconds after which the iteration ends with a larger error.
 
     Raises:
         ValueError: an argument out of its range.
     """
     target = _checks.scalar("target", target, low=0)
-    rho = _checks.scalar("similarity", similarity, 0, 1)
+    as_similarity(gradients, 1)  # refused now, not in the first iteration
     limit = _limit(at_most)
 
     def policy(waiting: Waiting) -> float:
+        rho = as_similarity(gradients, waiting.plan.num_partitions)
         error = mask_error(decoder, waiting.plan, waiting.answered, rho)
         return 0.0 if error <= target else max(limit - waiting.elapsed, 0.0)
 
@@ -112,7 +113,7 @@ def mask_error(
     return float(_mask_error(decoder, plan, mask, similarity))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@jax.jit
 def _mask_error(
     decoder: Decoder,
     plan: CodingPlan,

@@ -1,7 +1,7 @@
 """Optimizers for coded gradients, as optax transformations.
 
     optimizer = jgc.optim.coded_sgd(plan, 0.1)
-    updates, state = optimizer.update(messages, state, params, mask=mask)
+    updates, state = optimizer.update(messages, state, params, answered=answered)
     updates, state = optimizer.update(gradient, state, params)  # decoded already
 
 `messages` have a leading axis over the k workers, `gradient` is what

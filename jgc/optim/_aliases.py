@@ -30,7 +30,9 @@ def coded_sgd(
     Example:
         >>> optimizer = coded_sgd(plan, 0.1)
         >>> state = optimizer.init(params)
-        >>> updates, state = optimizer.update(messages, state, params, mask=mask)
+        >>> updates, state = optimizer.update(
+        ...     messages, state, params, answered=answered
+        ... )
     """
     return optax.chain(
         decode(plan), optax.sgd(learning_rate, momentum=momentum, nesterov=nesterov)
@@ -52,14 +54,14 @@ def two_track_adam(
         ν ← b2 ν + (1 − b2) (Σ_i I_i v_i f_i)²,
         β ← β − γ_t (m/(1 − b1^t)) / (√(ν/(1 − b2^t)) + eps).
 
-    `update` takes messages and `mask`; or a decoded gradient alone, for codes of
+    `update` takes messages and `answered`; or a decoded gradient alone, for codes of
     optimal structure, whose second track is a multiple of it; or both tracks decoded,
     the second as `second_moment_updates`. Equals `optax.adam` as Λ → ∞ or p → 0 for
     codes of optimal structure.
 
     Args:
         plan: the code, on the host; None if `update` brings both tracks decoded, or
-            messages with `mask`, `plan` and `second_moment_weights`.
+            messages with `answered`, `plan` and `second_moment_weights`.
         learning_rate: γ_t, a number or a schedule.
         noise_ratio: Λ > 0, how much the gradient outweighs its noise; 1 in the paper's
             experiments.
@@ -100,7 +102,7 @@ def two_track_adamw(
         eps: added to the root.
         weight_decay: added to the direction, times the parameters.
         decayed: a pytree of bools, or a function from the parameters to one: what to
-            decay (`mask` in optax, which means the workers here). None: everything.
+            decay (optax's `mask`). None: everything.
 
     Raises:
         ValueError: Λ is negative or NaN.

@@ -16,25 +16,27 @@ def decode(plan: CodingPlan | None = None) -> optax.GradientTransformationExtraA
     The transformation's `update` takes
 
     - messages, a pytree of arrays with a leading axis over the k workers, and the extra
-      argument `mask` (k,), true for the workers that answered; or
-    - without `mask` a gradient that is decoded already, which passes through.
+      argument `answered` (k,), true for the workers that answered; or
+    - without `answered` a gradient that is decoded already, which passes through.
 
     The extra argument `plan` takes the place of the plan given here: a re-designed one,
-    or one whose weights depend on the mask,
-    `dataclasses.replace(plan, weights=decoders.least_squares(plan, mask))`.
+    or one whose weights depend on the answered,
+    `dataclasses.replace(plan, weights=decoders.least_squares(plan, answered))`.
 
     Args:
         plan: the code; None if every `update` brings one.
 
     Raises:
-        ValueError: in `update`, messages without a mask (seen by their shape, where
-            `params` are passed), a mask without a plan, or with a gradient that has no
-            leading axis of k.
+        ValueError: in `update`, messages without `answered` (seen by their shape, where
+            `params` are passed), `answered` without a plan, or with a gradient that has
+            no leading axis of k.
 
     Example:
         >>> optimizer = optax.chain(decode(plan), optax.adam(1e-3))
         >>> state = optimizer.init(params)
-        >>> updates, state = optimizer.update(messages, state, params, mask=mask)
+        >>> updates, state = optimizer.update(
+        ...     messages, state, params, answered=answered
+        ... )
     """
 
     def update(
@@ -42,15 +44,15 @@ def decode(plan: CodingPlan | None = None) -> optax.GradientTransformationExtraA
         state: optax.OptState,
         params: optax.Params | None = None,
         *,
-        mask: Bool[Array, " k"] | None = None,
+        answered: Bool[Array, " k"] | None = None,
         plan: CodingPlan | None = plan,
         **extra: Any,
     ) -> tuple[optax.Updates, optax.OptState]:
         del extra
-        if mask is None:
+        if answered is None:
             _check_is_decoded(updates, params)
             return updates, state
-        return decode_messages(plan, updates, mask), state
+        return decode_messages(plan, updates, answered), state
 
     return optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
 
@@ -68,30 +70,32 @@ def encode(plan: CodingPlan) -> optax.GradientTransformation:
         >>> optimizer = optax.chain(
         ...     clip_partitions(1.0), encode(plan), coded_sgd(plan, 0.1)
         ... )
-        >>> updates, state = optimizer.update(partition_gradients, state, mask=mask)
+        >>> updates, state = optimizer.update(
+        ...     partition_gradients, state, answered=answered
+        ... )
     """
     return optax.stateless(lambda updates, params: plan.encode(updates))
 
 
 def decode_messages(
-    plan: CodingPlan | None, messages: optax.Updates, mask: Bool[Array, " k"]
+    plan: CodingPlan | None, messages: optax.Updates, answered: Bool[Array, " k"]
 ) -> optax.Updates:
     """`plan.decode` with errors for what optimizers are easily passed instead."""
     if plan is None:
         raise ValueError(
-            "a mask needs the plan that it belongs to: give it to the constructor, or "
-            "to update as plan="
+            "answered needs the plan that it belongs to: give it to the constructor, "
+            "or to update as plan="
         )
     k = plan.num_workers
-    if jnp.shape(mask) != (k,):
-        raise ValueError(f"mask must have shape ({k},), got {jnp.shape(mask)}")
+    if jnp.shape(answered) != (k,):
+        raise ValueError(f"answered must have shape ({k},), got {jnp.shape(answered)}")
     for leaf in jax.tree.leaves(messages):
         if jnp.shape(leaf)[:1] != (k,):
             raise ValueError(
                 f"messages need a leading axis over the {k} workers, got shape "
-                f"{jnp.shape(leaf)}; pass no mask with a gradient that is decoded"
+                f"{jnp.shape(leaf)}; pass no answered= with a gradient that is decoded"
             )
-    return plan.decode(messages, mask)
+    return plan.decode(messages, answered)
 
 
 def _check_is_decoded(updates: optax.Updates, params: optax.Params | None) -> None:
@@ -101,6 +105,6 @@ def _check_is_decoded(updates: optax.Updates, params: optax.Params | None) -> No
     for update, param in pairs:
         if jnp.shape(update) != jnp.shape(param):
             raise ValueError(
-                f"without a mask updates must have the shape of their parameter, "
-                f"{jnp.shape(param)}, got {jnp.shape(update)}; messages need mask="
+                f"without answered updates must have the shape of their parameter, "
+                f"{jnp.shape(param)}, got {jnp.shape(update)}; messages need answered="
             )

@@ -47,7 +47,7 @@ def with_second_track(
 ) -> optax.GradientTransformationExtraArgs:
     """Decodes messages with v as well, for the `two_track` inside `optimizer`.
 
-    Given messages and `mask`, passes Σ_i I_i v_i f_i on as `second_moment_updates`;
+    Given messages and `answered`, passes Σ_i I_i v_i f_i on as `second_moment_updates`;
     `optimizer` begins with `decode`, which makes the first track of the same messages.
     Given a decoded gradient it changes nothing.
 
@@ -69,7 +69,7 @@ def with_second_track(
         state: optax.OptState,
         params: optax.Params | None = None,
         *,
-        mask: Bool[Array, " k"] | None = None,
+        answered: Bool[Array, " k"] | None = None,
         plan: CodingPlan | None = None,
         second_moment_weights: Float[Array, " k"] | None = None,
         **extra: Any,
@@ -81,8 +81,8 @@ def with_second_track(
                     "update with plan= needs second_moment_weights= too: "
                     "jgc.decoders.second_moment_weights of that plan"
                 )
-        if mask is not None:
-            extra["mask"] = mask
+        if answered is not None:
+            extra["answered"] = answered
             code = own_plan if plan is None else plan
             weights = (
                 own_weights
@@ -91,7 +91,9 @@ def with_second_track(
             )
             if weights is not None:
                 second = None if code is None else replace(code, weights=weights)
-                extra["second_moment_updates"] = decode_messages(second, updates, mask)
+                extra["second_moment_updates"] = decode_messages(
+                    second, updates, answered
+                )
         return optimizer.update(updates, state, params, **extra)
 
     return optax.GradientTransformationExtraArgs(optimizer.init, update)
@@ -100,7 +102,7 @@ def with_second_track(
 def two_track_coefficients(
     plan: CodingPlan,
     second_moment_weights: Float[np.ndarray | Array, " k"],
-    mask: Bool[Array, " k"],
+    answered: Bool[Array, " k"],
     *,
     decoder: decoders.Decoder = decoders.fixed,
 ) -> Float[Array, "2 n"]:
@@ -109,14 +111,16 @@ def two_track_coefficients(
     Args:
         plan: the code.
         second_moment_weights: v of (42).
-        mask: I_i, whether worker i answered in time.
-        decoder: of the first track. Weights that depend on the mask have no v of their
-            own in the paper: the second track keeps the v of the code.
+        answered: I_i, whether worker i answered in time.
+        decoder: of the first track. Weights that depend on who answered have no v of
+            their own in the paper: the second track keeps the v of the code.
     """
     return jnp.stack(
         [
-            decoder.coefficients(plan, mask),
-            replace(plan, weights=second_moment_weights).coefficients(mask),
+            decoder.coefficients(plan, answered),
+            decoders.fixed.coefficients(
+                replace(plan, weights=second_moment_weights), answered
+            ),
         ]
     )
 
@@ -124,7 +128,7 @@ def two_track_coefficients(
 def two_track_weights(
     plan: CodingPlan,
     second_moment_weights: Float[np.ndarray | Array, " k"],
-    mask: Bool[Array, " k"],
+    answered: Bool[Array, " k"],
     *,
     decoder: decoders.Decoder = decoders.fixed,
 ) -> Float[Array, "2 k"]:
@@ -133,9 +137,9 @@ def two_track_weights(
     Args:
         plan: the code.
         second_moment_weights: v of (42).
-        mask: I_i, whether worker i answered in time.
+        answered: I_i, whether worker i answered in time.
         decoder: of the first track, as in `two_track_coefficients`.
     """
-    first = decoder(plan, mask)
+    first = decoder(plan, answered)
     second = jnp.asarray(second_moment_weights, first.dtype)
-    return jnp.stack([first, jnp.where(mask, second, 0)])
+    return jnp.stack([first, jnp.where(answered, second, 0)])

@@ -4,12 +4,16 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder, fixed
-from jgc.gradients import GradientModel, gradient_model
-from jgc.residual._enumeration import all_coefficients, mask_probabilities
+from jgc.decoders._fixed import Fixed
+from jgc.gradients import Gradients, GradientsLike, as_gradients
+from jgc.residual._enumeration import (
+    all_coefficients,
+    check_decoder,
+    mask_probabilities,
+)
 from jgc.residual._exact import bias
 
 # All coefficients of 2^16 masks and 100 partitions are 50 MB.
@@ -34,9 +38,7 @@ def decoded_moments(
     plan: CodingPlan,
     *,
     decoder: Decoder = fixed,
-    similarity: float | None = None,
-    gram: ArrayLike | None = None,
-    gradients: ArrayLike | None = None,
+    gradients: GradientsLike | None = None,
 ) -> DecodedMoments:
     """E[c], Var[c] and E‖ĝ‖² for independent stragglers with the plan's p.
 
@@ -45,17 +47,14 @@ def decoded_moments(
     Args:
         plan: the code; of at most 16 workers unless the decoder is fixed.
         decoder: from `jgc.decoders`, or a `Decoder` of your own.
-        similarity: ρ in [0, 1], as in `exact`; default 1.
-        gram: G (n, n), as in `exact`.
-        gradients: the partition gradients (n, dimension), as in `exact`.
+        gradients: how the partition gradients relate, as in `exact`.
 
     Raises:
         ValueError: too many workers, or an argument out of its range.
     """
-    model = gradient_model(
-        plan.num_partitions, similarity=similarity, gram=gram, gradients=gradients
-    )
-    if decoder is fixed:
+    check_decoder(decoder, plan)
+    model = as_gradients(gradients, plan.num_partitions)
+    if isinstance(decoder, Fixed):
         return _closed_form(plan, model)
     if plan.num_workers > _MOST_WORKERS:
         raise ValueError(
@@ -73,14 +72,14 @@ def decoded_moments(
     )
 
 
-def _closed_form(plan: CodingPlan, model: GradientModel) -> DecodedMoments:
+def _closed_form(plan: CodingPlan, model: Gradients) -> DecodedMoments:
     p = np.asarray(plan.straggler_probabilities, np.float64)
     w = np.asarray(plan.weights, np.float64)
     worker, partition = np.asarray(plan.edge_worker), np.asarray(plan.edge_partition)
     a = np.asarray(plan.edge_coefficient, np.float64)
     mean = bias(plan) + 1
     spread = p * (1 - p) * w**2  # of I_i w_i
-    if model.gram is None:
+    if model.matrix is None:
         rho = model.similarity or 0.0
         aligned = np.bincount(worker, weights=a, minlength=plan.num_workers) ** 2
         orthogonal = np.bincount(worker, weights=a**2, minlength=plan.num_workers)
@@ -98,10 +97,10 @@ def _closed_form(plan: CodingPlan, model: GradientModel) -> DecodedMoments:
 
 
 def _squared_norms(
-    c: Float[np.ndarray, "n columns"], model: GradientModel
+    c: Float[np.ndarray, "n columns"], model: Gradients
 ) -> Float[np.ndarray, " columns"]:
     """cᵀGc of each column."""
-    if model.gram is not None:
-        return np.einsum("jt,jt->t", c, model.gram @ c)
+    if model.matrix is not None:
+        return np.einsum("jt,jt->t", c, model.matrix @ c)
     rho = model.similarity or 0.0
     return rho * c.sum(axis=0) ** 2 + (1 - rho) * (c**2).sum(axis=0)

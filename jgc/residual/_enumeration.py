@@ -1,7 +1,6 @@
 """The residual error over all 2^k masks: exact for any decoder, for few workers."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import jax
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from jgc import _checks
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder, fixed
-from jgc.gradients import gradient_model
+from jgc.gradients import GradientsLike, as_gradients
 from jgc.residual._result import ResidualError
 from jgc.residual._sampling.control_variates import controls
 from jgc.residual._sampling.squared_error import ErrorEvaluator, error_evaluator
@@ -27,9 +26,7 @@ def enumerate_masks(
     *,
     decoder: Decoder = fixed,
     p: ArrayLike | None = None,
-    similarity: float | None = None,
-    gram: ArrayLike | None = None,
-    gradients: ArrayLike | None = None,
+    gradients: GradientsLike | None = None,
 ) -> ResidualError:
     """E‖g − ĝ‖² as the sum over all masks of their probability times their error.
 
@@ -39,9 +36,7 @@ def enumerate_masks(
         plan: the code, of at most 20 workers.
         decoder: from `jgc.decoders`, or a `Decoder` of your own.
         p: probabilities (k,) of independent stragglers; default the plan's.
-        similarity: ρ in [0, 1], as in `exact`; default 1.
-        gram: G (n, n), as in `exact`.
-        gradients: the partition gradients (n, dimension), as in `exact`.
+        gradients: how the partition gradients relate, as in `exact`.
 
     Raises:
         ValueError: more than 20 workers, or an argument out of its range.
@@ -52,25 +47,23 @@ def enumerate_masks(
             f"plan must have at most {_MOST_WORKERS} workers to enumerate 2^k masks, "
             f"got {k}; use jgc.residual.monte_carlo"
         )
-    check_decoder(decoder)
+    check_decoder(decoder, plan)
     probabilities = mask_probabilities(
         _checks.probabilities(
             plan.straggler_probabilities if p is None else p, some_answer=False
         ),
         num_workers=k,
     )
-    model = gradient_model(
-        plan.num_partitions, similarity=similarity, gram=gram, gradients=gradients
-    )
-    evaluator = error_evaluator(replace(plan, name=""), model)
-    special = decoder.specialised([plan])
+    model = as_gradients(gradients, plan.num_partitions)
+    evaluator = error_evaluator(plan, model, decoder.specialised([plan]))
     with jax.enable_x64(True):
-        errors = np.asarray(errors_of_all_masks(evaluator, decoder=special))
+        errors = np.asarray(errors_of_all_masks(evaluator))
     return ResidualError(
         mean=float(probabilities @ errors),
         standard_error=0.0,
         trials=1 << k,
         method="enumeration",
+        squared_norm=model.squared_norm(plan.num_partitions),
     )
 
 
@@ -90,14 +83,10 @@ def mask_probabilities(
     return result
 
 
-@partial(jax.jit, static_argnames="decoder")
-def errors_of_all_masks(
-    evaluator: ErrorEvaluator, *, decoder: Decoder
-) -> Float[Array, " masks"]:
+@jax.jit
+def errors_of_all_masks(evaluator: ErrorEvaluator) -> Float[Array, " masks"]:
     """‖g − ĝ‖² of each of the 2^k masks, numbered as in `mask_probabilities`."""
-    return _over_all_masks(
-        lambda mask: evaluator.of_decoder(decoder, mask), evaluator.plan.num_workers
-    ).reshape(-1)
+    return _over_all_masks(evaluator.errors, evaluator.plan.num_workers).reshape(-1)
 
 
 @jax.jit
@@ -115,17 +104,15 @@ def all_coefficients(
     """C of each of the 2^k masks, numbered as in `mask_probabilities`, in float64."""
     special = decoder.specialised([plan])
     with jax.enable_x64(True):
-        chunks = np.asarray(_all_coefficients(replace(plan, name=""), decoder=special))
+        chunks = np.asarray(_all_coefficients(plan, special))
     return np.moveaxis(chunks, 1, 0).reshape(plan.num_partitions, -1)
 
 
-@partial(jax.jit, static_argnames="decoder")
+@jax.jit
 def _all_coefficients(
-    plan: CodingPlan, *, decoder: Decoder
+    plan: CodingPlan, decoder: Decoder
 ) -> Float[Array, "chunks n trials"]:
-    return _over_all_masks(
-        lambda mask: decoder.coefficients(plan, mask), plan.num_workers
-    )
+    return _over_all_masks(partial(decoder.coefficients, plan), plan.num_workers)
 
 
 def _over_all_masks(
@@ -141,10 +128,17 @@ def _over_all_masks(
     return jax.lax.map(of_chunk, jnp.arange(0, 1 << num_workers, chunk))
 
 
-def check_decoder(decoder: object) -> None:
-    """Raises ValueError on what is not a `Decoder`."""
+def check_decoder(decoder: object, *plans: CodingPlan) -> None:
+    """Raises ValueError on what is no decoder of one track for these plans."""
     if not isinstance(decoder, Decoder):
         raise ValueError(
-            "decoder must be one of jgc.decoders or jgc.decoders.Decoder(function), "
+            "decoder must be of jgc.decoders, such as jgc.decoders.from_function(f), "
             f"got {decoder!r}"
         )
+    if decoder.num_tracks != 1:
+        raise ValueError(
+            f"decoder must have one track, {decoder.name!r} has {decoder.num_tracks}: "
+            "the residual error is that of its first"
+        )
+    for plan in plans:
+        decoder.check(plan)

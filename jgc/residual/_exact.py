@@ -16,49 +16,53 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from jgc._plan import CodingPlan
-from jgc.gradients import gradient_model
+from jgc.gradients import GradientsLike, as_gradients
 from jgc.residual._result import ResidualError
 
 
 def exact(
     plan: CodingPlan,
     *,
-    similarity: float | None = None,
-    gram: ArrayLike | None = None,
-    gradients: ArrayLike | None = None,
+    gradients: GradientsLike | None = None,
     covariance: ArrayLike | None = None,
 ) -> ResidualError:
     """E‖g − ĝ‖² with the plan's own weights, in closed form.
 
-    Say what the partition gradients are like by at most one of the options; `gram` and
-    `gradients` cost O(kn²), `similarity` O(E).
-
     Args:
         plan: the code, on the host (not under `jit`).
-        similarity: ρ in [0, 1], the inner product of any two different gradients, all
-            of unit norm: G = ρ·11ᵀ + (1 − ρ)·Id. Default 1, the paper's objective (15).
-        gram: G (n, n), symmetric and positive semidefinite.
-        gradients: the partition gradients g_j, one a row (n, dimension).
+        gradients: how the partition gradients relate, of `jgc.gradients`; a number is a
+            similarity ρ. Default ρ = 1, the paper's objective (15). `gram` and
+            `vectors` cost O(kn²), the others O(E).
         covariance: Cov(I) (k, k) of who answers, for workers that straggle together;
             its diagonal is p_i (1 − p_i). A straggler model's `covariance()` gives it.
             Costs O(k²n). By default workers are independent.
 
     Raises:
-        ValueError: more than one option, or a value out of its range.
+        ValueError: an argument of a wrong shape or out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.uncoded([0.5, 0.5], num_partitions=2)
+        >>> exact(plan).relative
+        0.375
     """
-    model = gradient_model(
-        plan.num_partitions, similarity=similarity, gram=gram, gradients=gradients
-    )
-    moments = _Moments(plan)
+    model = as_gradients(gradients, plan.num_partitions)
+    moments, n = _Moments(plan), plan.num_partitions
     if covariance is not None:
         matrix = _checked_covariance(covariance, plan)
-        return _closed_form(
-            moments.correlated(model.factor(moments.num_partitions), matrix)
-        )
-    if model.gram is not None:
-        return _closed_form(moments.with_gram(model.gram))
-    rho = model.similarity or 0.0
-    return _closed_form(rho * moments.aligned() + (1 - rho) * moments.orthogonal())
+        error = moments.correlated(model.factor(n), matrix)
+    elif model.matrix is not None:
+        error = moments.with_gram(model.matrix)
+    else:
+        rho = model.similarity or 0.0
+        error = rho * moments.aligned() + (1 - rho) * moments.orthogonal()
+    return ResidualError(
+        mean=error,
+        standard_error=0.0,
+        trials=0,
+        method="exact",
+        squared_norm=model.squared_norm(n),
+    )
 
 
 class ResidualBounds(NamedTuple):
@@ -170,7 +174,3 @@ def _checked_covariance(
             f"{matrix[at, at]:g} for worker {at} with p = {p[at]:g}"
         )
     return matrix
-
-
-def _closed_form(mean: float) -> ResidualError:
-    return ResidualError(mean=mean, standard_error=0.0, trials=0, method="exact")

@@ -1,19 +1,18 @@
 """The residual error by sampling: any decoder, any straggler model, any size."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeVar, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
-from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder, fixed
-from jgc.gradients import gradient_model
+from jgc.decoders._fixed import Fixed
+from jgc.gradients import GradientsLike, as_gradients
 from jgc.residual._enumeration import (
     check_decoder,
     controls_of_all_masks,
@@ -46,9 +45,7 @@ def monte_carlo(
     num_trials: int,
     decoder: Decoder = ...,
     model: StragglerModel | None = ...,
-    similarity: float | None = ...,
-    gram: ArrayLike | None = ...,
-    gradients: ArrayLike | None = ...,
+    gradients: GradientsLike | None = ...,
     target_relative_error: float | None = ...,
     control_variate: bool = ...,
     chain_length: int = ...,
@@ -65,9 +62,7 @@ def monte_carlo(
     num_trials: int,
     decoder: Decoder = ...,
     model: StragglerModel | None = ...,
-    similarity: float | None = ...,
-    gram: ArrayLike | None = ...,
-    gradients: ArrayLike | None = ...,
+    gradients: GradientsLike | None = ...,
     target_relative_error: float | None = ...,
     control_variate: bool = ...,
     chain_length: int = ...,
@@ -83,9 +78,7 @@ def monte_carlo(
     num_trials: int,
     decoder: Decoder = fixed,
     model: StragglerModel | None = None,
-    similarity: float | None = None,
-    gram: ArrayLike | None = None,
-    gradients: ArrayLike | None = None,
+    gradients: GradientsLike | None = None,
     target_relative_error: float | None = None,
     control_variate: bool = True,
     chain_length: int = 64,
@@ -114,9 +107,7 @@ def monte_carlo(
             (k, trials).
         model: of the stragglers, of the plan's k workers; by default independent, with
             the plan's p. A trace needs `replay(…, random_start=True)`.
-        similarity: ρ in [0, 1], as in `exact`; default 1.
-        gram: G (n, n), as in `exact`.
-        gradients: the partition gradients (n, dimension), as in `exact`.
+        gradients: how the partition gradients relate, as in `exact`.
         target_relative_error: stop once the standard error is at most this times the
             mean, of every plan; looked at after each block, from 256 samples on. Random
             masks whose errors were all equal so far do not stop a run: the rare ones
@@ -147,41 +138,38 @@ def monte_carlo(
         target_relative_error = _checks.scalar(
             "target_relative_error", target_relative_error, low=0.0
         )
-    check_decoder(decoder)
     if not plans:
         raise ValueError("plan must be a plan or a sequence of at least one, got none")
-    gradients_model = gradient_model(
-        plans[0].num_partitions, similarity=similarity, gram=gram, gradients=gradients
-    )
+    check_decoder(decoder, *plans)
+    related = as_gradients(gradients, plans[0].num_partitions)
     words = key_words(key)
     k = plans[0].num_workers
     if model is not None:
         check_model(model, key, num_workers=k, steps=chain_length)
     steps = chain_length if model is not None and is_stateful(model, key) else 1
+    is_fixed = isinstance(decoder, Fixed)
     controlled = control_variate and can_be_controlled(decoder, model)
     decoder = decoder.specialised(plans)
     sampling = Sampling(
-        decoder, model, max(1, block_size(k) // steps), steps, controlled
+        is_fixed, model, max(1, block_size(k) // steps), steps, controlled
     )
     means = (
-        np.stack([control_means(one, gradients_model) for one in plans])
-        if controlled
-        else None
+        np.stack([control_means(one, related) for one in plans]) if controlled else None
     )
-    padded = [replace(one, name="") for one in equal_edge_counts(plans)]
+    padded = equal_edge_counts(plans)
     # Fixed decoders and random bits are 32-bit by name; what decides ranks and what
     # is summed over trials is float64, whatever the user's setting.
-    dtype = np.float32 if decoder is fixed else np.float64
+    dtype = np.float32 if is_fixed else np.float64
     evaluators = _stacked(
-        [error_evaluator(one, gradients_model, dtype=dtype) for one in padded]
+        [error_evaluator(one, related, decoder, dtype=dtype) for one in padded]
     )
     limits = _stacked([thresholds(one.straggler_probabilities) for one in padded])
     # The error is a function of the mask: with few workers, each mask's is found once.
     # Only a fixed decoder's error that is a single sum is faster than the table.
-    is_one_sum = decoder is fixed and gradients_model.similarity == 1
+    is_one_sum = is_fixed and related.similarity == 1
     tables = None
     if k <= _MOST_TABULATED and num_trials >= 1 << k and not is_one_sum:
-        tables = _tables(decoder, evaluators, controlled)
+        tables = _tables(evaluators, controlled)
     run = Run(
         sampling,
         Source(key, words, limits),
@@ -199,6 +187,7 @@ def monte_carlo(
             standard_error=float(standard_error[i]),
             trials=moments.count * steps,
             method="monte_carlo, controlled" if controlled else "monte_carlo",
+            squared_norm=related.squared_norm(plans[0].num_partitions),
         )
         for i in range(len(plans))
     ]
@@ -206,12 +195,12 @@ def monte_carlo(
 
 
 def _tables(
-    decoder: Decoder, evaluators: ErrorEvaluator, controlled: bool
+    evaluators: ErrorEvaluator, controlled: bool
 ) -> Float[Array, "plans variables masks"]:
     """The errors of all masks, and their control variates."""
 
     def of_plan(evaluator: ErrorEvaluator) -> Float[Array, "variables masks"]:
-        errors = errors_of_all_masks(evaluator, decoder=decoder)[None]
+        errors = errors_of_all_masks(evaluator)[None]
         if not controlled:
             return errors
         return jnp.concatenate([errors, controls_of_all_masks(evaluator)])

@@ -10,8 +10,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, eye_array, hstack, kron
 
 from jgc import _checks
-from jgc._plan import CodingPlan
-from jgc.decoders._decoder import coefficients
+from jgc._plan import CodingPlan, coefficients_of
 
 # Variables of an exact search, and how many branches it tries: seconds at most.
 _MOST_VARIABLES, _MOST_NODES = 1_000, 200
@@ -78,7 +77,7 @@ def device_coefficients(
     is_on = worker_device[:, None] == np.arange(num_devices)
     weights = jnp.asarray(weights)
     split = jnp.moveaxis(weights[..., None] * is_on, -2, 0)  # (k, *tracks, D)
-    return jnp.moveaxis(coefficients(plan, split), 0, -1)
+    return jnp.moveaxis(coefficients_of(plan, split), 0, -1)
 
 
 def _largest_first(

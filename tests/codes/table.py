@@ -58,11 +58,13 @@ CODES = [
         "reference", lambda p: codes.reference(p, num_partitions=N, noise_variance=1.0)
     ),
     Code("on_placement", lambda p: codes.on_placement(p, RING), optimal=True),
-    Code("on_placement, ρ", lambda p: codes.on_placement(p, RING, similarity=0.5)),
+    Code("on_placement, ρ", lambda p: codes.on_placement(p, RING, gradients=0.5)),
     Code("uncoded", lambda p: codes.uncoded(p, num_partitions=N), unbiased=False),
     Code(
         "bernoulli",
-        lambda p: codes.bernoulli(p, num_partitions=N, key=KEY, replication=2.5),
+        lambda p: codes.bernoulli_placement(
+            p, num_partitions=N, key=KEY, replication=2.5
+        ),
         unbiased=False,
     ),
     Code(
@@ -93,5 +95,5 @@ def objective(
     plan: CodingPlan, similarity: float = 1.0, noise_variance: float = 0.0
 ) -> float:
     """C.4.1's objective for unit gradients, without the constant n σ²."""
-    error = jgc.residual.exact(plan, similarity=similarity).mean
-    return error + noise_variance * jgc.residual.exact(plan, similarity=0.0).mean
+    error = jgc.residual.exact(plan, gradients=similarity).mean
+    return error + noise_variance * jgc.residual.exact(plan, gradients=0.0).mean

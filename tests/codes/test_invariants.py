@@ -122,8 +122,8 @@ def test_workers_keep_the_callers_order(code):
 @pytest.mark.parametrize("similarity", [0.5, 1.0])
 def test_a_placement_keeps_the_callers_order(similarity):
     order = np.array([3, 0, 5, 1, 4, 2])
-    alpha = jgc.codes.on_placement(P, RING, similarity=similarity).alpha()
-    again = jgc.codes.on_placement(P[order], RING[order], similarity=similarity)
+    alpha = jgc.codes.on_placement(P, RING, gradients=similarity).alpha()
+    again = jgc.codes.on_placement(P[order], RING[order], gradients=similarity)
     np.testing.assert_allclose(again.alpha(), alpha[order], atol=1e-12)
 
 

@@ -36,7 +36,7 @@ def test_connected_placements_stay_optimal_for_new_p(make):
 
 def test_on_a_full_placement_it_is_dense():
     for similarity in 0.0, 0.5, 1.0:
-        plan = codes.on_placement(P, np.ones((6, N)), similarity=similarity)
+        plan = codes.on_placement(P, np.ones((6, N)), gradients=similarity)
         np.testing.assert_allclose(
             plan.alpha(), codes.dense(P, num_partitions=N).alpha(), atol=1e-12
         )
@@ -47,7 +47,7 @@ def test_of_cycles_the_least_orthogonal_error_is_taken():
     p = np.array([0.2, 0.4, 0.6])
     ours = codes.on_placement(p, support)
     np.testing.assert_allclose(ours.alpha().sum(axis=1), row_sums(p, 3), atol=1e-12)
-    error = jgc.residual.exact(ours, similarity=0.0).mean
+    error = jgc.residual.exact(ours, gradients=0.0).mean
     turn = np.array([[1, -1, 0], [0, 1, -1], [-1, 0, 1]])
     for step in 1e-3, -1e-3:
         moved = ((p / (1 - p))[:, None] * (ours.alpha() + step * turn) ** 2).sum()
@@ -88,7 +88,7 @@ def test_workers_that_always_answer_leave_no_error():
 @pytest.mark.parametrize("p", [[1e-300, 1 - 1e-16, 0.5], [1e-300, 1e-12, 1e-200]])
 def test_extreme_p(p, similarity):
     support = np.array([[1, 1, 0, 0], [0, 1, 1, 1], [1, 0, 1, 1]])
-    plan = codes.on_placement(p, support, similarity=similarity)
+    plan = codes.on_placement(p, support, gradients=similarity)
     np.testing.assert_allclose(plan.alpha().sum(axis=0), 1, atol=1e-9)
 
 
@@ -97,7 +97,7 @@ def test_similarity_near_1(distance):
     support = np.random.default_rng(0).random((12, 15)) < 0.3
     support[0] = True
     p = np.linspace(0.05, 0.95, 12)
-    plan = codes.on_placement(p, support, similarity=1 - distance)
+    plan = codes.on_placement(p, support, gradients=1 - distance)
     np.testing.assert_allclose(plan.alpha().sum(axis=0), 1, atol=1e-10)
     limit = codes.on_placement(p, support)
     np.testing.assert_allclose(plan.alpha(), limit.alpha(), atol=100 * distance + 1e-6)
@@ -139,7 +139,7 @@ def test_a_tiny_p_leaves_the_others_their_proportions(smallest):
     p = [smallest, 0.5, 0.9, 0.3, 0.2, 1 - 1e-12]
     error = [
         jgc.residual.exact(
-            codes.on_placement([q, *p[1:]], placement, similarity=0.3), similarity=0.3
+            codes.on_placement([q, *p[1:]], placement, gradients=0.3), gradients=0.3
         ).mean
         for q in (smallest, 1e-50)
     ]

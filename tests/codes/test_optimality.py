@@ -95,13 +95,11 @@ def supports(draw):
 def test_on_placement_reaches_the_solvers_optimum(problem, similarity):
     p, support = problem
     n = support.shape[1]
-    ours = codes.on_placement(p, support, similarity=similarity)
+    ours = codes.on_placement(p, support, gradients=similarity)
     np.testing.assert_allclose(ours.alpha().sum(axis=0), 1, atol=1e-9)
     assert not ours.alpha()[~support].any()
     error = objective(ours, similarity)
-    solved = codes.reference(
-        p, num_partitions=n, similarity=similarity, support=support
-    )
+    solved = codes.reference(p, num_partitions=n, gradients=similarity, support=support)
     np.testing.assert_allclose(solved.alpha().sum(axis=0), 1, atol=1e-9)
     assert objective(solved, similarity) == pytest.approx(
         error, rel=1e-6, abs=1e-8 * n**2
@@ -166,7 +164,7 @@ def test_layers_lead_from_interval_to_dense():
     plans = [codes.interval(P, num_partitions=N, layers=r) for r in range(1, N + 1)]
     dense = codes.dense(P, num_partitions=N)
     np.testing.assert_allclose(plans[-1].alpha(), dense.alpha(), rtol=1e-12)
-    errors = [jgc.residual.exact(plan, similarity=0.0).mean for plan in plans]
+    errors = [jgc.residual.exact(plan, gradients=0.0).mean for plan in plans]
     assert (np.diff(errors) < 0).all()
     loads = [plan.load for plan in plans]
     assert (np.diff(loads) > 0).all()

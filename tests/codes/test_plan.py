@@ -103,7 +103,7 @@ def test_gradients_flow_through_encode_and_decode(plan):
 
 
 def test_a_plan_without_edges():
-    plan = codes.bernoulli(
+    plan = codes.bernoulli_placement(
         [0.5] * 3, num_partitions=4, key=jax.random.key(0), replication=0
     )
     np.testing.assert_array_equal(plan.encode(jnp.ones((4, 2))), np.zeros((3, 2)))

@@ -12,7 +12,7 @@ RNG = np.random.default_rng(3)
 
 
 def _bernoulli(key, p, n):
-    return codes.bernoulli(p, num_partitions=n, key=key, replication=2)
+    return codes.bernoulli_placement(p, num_partitions=n, key=key, replication=2)
 
 
 def _stochastic(key, p, n):
@@ -51,7 +51,7 @@ def test_key_error(make, key):
 
 def test_bernoulli_frequencies():
     k, n, d = 40, 5000, 3.0
-    plan = codes.bernoulli(
+    plan = codes.bernoulli_placement(
         np.full(k, 0.5), num_partitions=n, key=jax.random.key(0), replication=d
     )
     held = plan.encoding_matrix() > 0
@@ -66,7 +66,7 @@ def test_bernoulli_frequencies():
 
 @pytest.mark.parametrize(("d", "edges"), [(0, 0), (4, 12)])
 def test_bernoulli_extremes(d, edges):
-    plan = codes.bernoulli(
+    plan = codes.bernoulli_placement(
         [0.5] * 4, num_partitions=3, key=jax.random.key(0), replication=d
     )
     assert plan.num_edges == edges
@@ -154,7 +154,7 @@ def test_random_graph_size_error(k, n):
 
 
 def test_report_against_counting():
-    plan = codes.bernoulli(
+    plan = codes.bernoulli_placement(
         np.full(7, 0.5), num_partitions=9, key=jax.random.key(2), replication=3
     )
     held = (plan.encoding_matrix() > 0).astype(int)

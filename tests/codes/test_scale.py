@@ -29,7 +29,7 @@ MAKERS = {
     "sparse, two kinds": lambda: codes.sparse(
         np.where(P < 0.5, 0.2, 0.4), num_partitions=SIZE
     ),
-    "bernoulli": lambda: codes.bernoulli(
+    "bernoulli": lambda: codes.bernoulli_placement(
         P, num_partitions=SIZE, key=KEY, replication=2
     ),
     "stochastic": lambda: codes.stochastic(

@@ -85,7 +85,9 @@ def case_plans():
         "placement": codes.on_placement(P, _RING),
         "dense": codes.dense(P, num_partitions=5),
         "uncoded": codes.uncoded(P, num_partitions=9),
-        "bernoulli": codes.bernoulli(P, num_partitions=8, replication=2, key=key),
+        "bernoulli": codes.bernoulli_placement(
+            P, num_partitions=8, replication=2, key=key
+        ),
         "stochastic": codes.stochastic(P, num_partitions=8, replication=2, key=key),
         "fractional": codes.fractional_repetition(P, num_partitions=8, replication=4),
         "cyclic": codes.cyclic_repetition(P, num_partitions=8, num_stragglers=2),

@@ -30,7 +30,7 @@ def test_sizes_names_and_placement_stay(name, common):
     np.testing.assert_array_equal(new.edge_worker, plan.edge_worker)
     np.testing.assert_array_equal(new.edge_partition, plan.edge_partition)
     rho = common / (common + (1 - common) * 6)
-    expected = codes.on_placement(MOVED, plan, similarity=rho)
+    expected = codes.on_placement(MOVED, plan, gradients=rho)
     np.testing.assert_allclose(new.alpha(), expected.alpha(), atol=1e-12)
     assert np.abs(residual.bias(new)).max() < 1e-9
 
@@ -60,8 +60,8 @@ def test_a_plan_that_is_good_enough_stays():
     assert redesign(plan, P, tolerance=0.0) is plan
     assert redesign(plan, P * 1.001, tolerance=0.1) is plan
     kept = dataclasses.replace(plan, straggler_probabilities=MOVED)
-    best = codes.on_placement(MOVED, plan, similarity=1 / 7)
-    errors = [residual.exact(used, similarity=1 / 7).mean for used in (kept, best)]
+    best = codes.on_placement(MOVED, plan, gradients=1 / 7)
+    errors = [residual.exact(used, gradients=1 / 7).mean for used in (kept, best)]
     bias = residual.bias(kept)
     squared_bias = bias.sum() ** 2 / 7 + (bias**2).sum() * 6 / 7
     excess = max(errors[0] - errors[1], squared_bias) / errors[1]

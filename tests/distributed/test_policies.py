@@ -50,7 +50,7 @@ def test_error_of_a_mask_is_that_of_gradients_of_the_similarity(similarity):
         (lambda: wait_for(0), "count must be an integer ≥ 1"),
         (lambda: wait_for(1, at_most=-1.0), "at_most must be above 0"),
         (lambda: wait_for_error(-0.1), "target must be"),
-        (lambda: wait_for_error(0.1, similarity=2.0), "similarity must be"),
+        (lambda: wait_for_error(0.1, gradients=2.0), "gradients must"),
     ],
 )
 def test_bad_settings(make, message):

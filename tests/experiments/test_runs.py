@@ -233,7 +233,7 @@ def test_reported_errors_are_those_of_the_decoder_in_use(
         train(run, task, PATH, config, tmp_path, progress)
     result = json.loads((tmp_path / RESULT).read_text())
     expected = jgc.residual.enumerate_masks(
-        design(run, config), decoder=SCHEMES[scheme].decoder, similarity=0.0
+        design(run, config), decoder=SCHEMES[scheme].decoder, gradients=0.0
     )
     n = config.num_partitions
     assert result["relative_error_orthogonal"] == pytest.approx(expected.mean / n)

@@ -39,11 +39,11 @@ def run(optimizer, updates, compiled=False, **extra):
 def test_jit_and_scan_do_what_python_does(alias, plan):
     optimizer = alias.make(plan, 0.1)
     inputs = [messages(plan, seed) for seed in range(4)]
-    expected, expected_state = run(optimizer, inputs, mask=MASK)
+    expected, expected_state = run(optimizer, inputs, answered=MASK)
 
     def step(carry, update):
         params, state = carry
-        update, state = optimizer.update(update, state, params, mask=MASK)
+        update, state = optimizer.update(update, state, params, answered=MASK)
         return (optax.apply_updates(params, update), state), None
 
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *inputs)
@@ -60,9 +60,9 @@ def test_vmap_over_seeds_is_one_by_one(alias, plan):
     optimizer = alias.make(plan, 0.1)
     masks = jax.random.bernoulli(jax.random.key(0), 0.6, (3, MASK.size))
     inputs = [messages(plan, 0), messages(plan, 1)]
-    together = jax.vmap(lambda mask: run(optimizer, inputs, mask=mask)[0])(masks)
+    together = jax.vmap(lambda mask: run(optimizer, inputs, answered=mask)[0])(masks)
     for i, mask in enumerate(masks):
-        alone, _ = run(optimizer, inputs, mask=mask)
+        alone, _ = run(optimizer, inputs, answered=mask)
         close(jax.tree.map(lambda leaf, i=i: leaf[i], together), alone, rtol=1e-4)
 
 
@@ -71,7 +71,7 @@ def test_messages_and_decoded_gradients_agree(alias):
     optimizer = alias.make(OPTIMAL, 0.1)
     inputs = [messages(OPTIMAL, seed) for seed in range(3)]
     decoded = [OPTIMAL.decode(update, MASK) for update in inputs]
-    close(run(optimizer, inputs, mask=MASK), run(optimizer, decoded), rtol=1e-5)
+    close(run(optimizer, inputs, answered=MASK), run(optimizer, decoded), rtol=1e-5)
 
 
 @every_alias
@@ -83,14 +83,14 @@ def test_what_a_straggler_left_behind_is_not_read(alias, plan):
         return leaf.at[jnp.flatnonzero(~MASK)].set(jnp.nan)
 
     inputs = messages(plan, 0)
-    expected = run(optimizer, [inputs], mask=MASK)
-    close(run(optimizer, [jax.tree.map(spoil, inputs)], mask=MASK), expected)
+    expected = run(optimizer, [inputs], answered=MASK)
+    close(run(optimizer, [jax.tree.map(spoil, inputs)], answered=MASK), expected)
 
 
 @every_alias
 def test_state_survives_pickle_and_checkpoint(alias, tmp_path):
     optimizer = alias.make(OPTIMAL, optax.linear_schedule(0.1, 0.0, 10))
-    _, state = run(optimizer, [messages(OPTIMAL, 0)], mask=MASK)
+    _, state = run(optimizer, [messages(OPTIMAL, 0)], answered=MASK)
     chex.assert_trees_all_equal(pickle.loads(pickle.dumps(state)), state)
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state)
@@ -117,9 +117,9 @@ def test_multi_transform_gives_each_group_its_own(alias, plan):
         {name: name for name in rates},
     )
     inputs = [messages(plan, seed) for seed in range(3)]
-    params, _ = run(grouped, inputs, mask=MASK)
+    params, _ = run(grouped, inputs, answered=MASK)
     for name, rate in rates.items():
-        alone, _ = run(alias.make(plan, rate), inputs, mask=MASK)
+        alone, _ = run(alias.make(plan, rate), inputs, answered=MASK)
         close(params[name], alone[name], rtol=1e-5)
 
 
@@ -149,14 +149,14 @@ def test_apply_if_finite_skips_a_step(alias):
 
 def test_wrappers_go_between_decode_and_the_optimizer():
     inputs = [messages(OPTIMAL, seed) for seed in range(4)]
-    expected, _ = run(optim.coded_sgd(OPTIMAL, 0.1), inputs, mask=MASK)
+    expected, _ = run(optim.coded_sgd(OPTIMAL, 0.1), inputs, answered=MASK)
     for wrapped in (
         optax.apply_if_finite(optax.sgd(0.1), 3),
         optax.MultiSteps(optax.sgd(0.2), 2).gradient_transformation(),
     ):
         chained = optax.chain(optim.decode(OPTIMAL), wrapped)
         close(
-            run(chained, inputs, compiled=True, mask=MASK)[0],
+            run(chained, inputs, compiled=True, answered=MASK)[0],
             expected,
             rtol=1e-5,
             atol=1e-6,

@@ -15,7 +15,7 @@ from tests.optim.table import MASK, OPTIMAL, OTHER, PARAMS, N, P, gradients, mes
 
 def test_decode_is_the_plans():
     transform = optim.decode(OPTIMAL)
-    decoded, state = transform.update(messages(OPTIMAL, 0), (), PARAMS, mask=MASK)
+    decoded, state = transform.update(messages(OPTIMAL, 0), (), PARAMS, answered=MASK)
     expected = OPTIMAL.decode(messages(OPTIMAL, 0), MASK)
     chex.assert_trees_all_equal(decoded, expected)
     passed, _ = transform.update(expected, state, PARAMS)
@@ -27,7 +27,7 @@ def test_plan_in_update_takes_the_place_of_the_constructors():
     by_mask = replace(OTHER, weights=decoders.least_squares(OTHER, MASK))
     for constructed in (None, OPTIMAL):
         decoded, _ = optim.decode(constructed).update(
-            inputs, (), PARAMS, mask=MASK, plan=by_mask
+            inputs, (), PARAMS, answered=MASK, plan=by_mask
         )
         chex.assert_trees_all_close(decoded, by_mask.decode(inputs, MASK))
 
@@ -40,7 +40,12 @@ def test_a_redesigned_plan_does_not_recompile():
     def step(plan, weights, state, inputs):
         traces.append(None)
         return optimizer.update(
-            inputs, state, PARAMS, mask=MASK, plan=plan, second_moment_weights=weights
+            inputs,
+            state,
+            PARAMS,
+            answered=MASK,
+            plan=plan,
+            second_moment_weights=weights,
         )
 
     state = optimizer.init(PARAMS)
@@ -51,15 +56,15 @@ def test_a_redesigned_plan_does_not_recompile():
         _, state = step(plan, weights, state, messages(plan, 0))
     assert len(traces) == 1
     with pytest.raises(ValueError, match="second_moment_weights="):
-        optimizer.update(messages(OTHER, 0), state, PARAMS, mask=MASK, plan=OTHER)
+        optimizer.update(messages(OTHER, 0), state, PARAMS, answered=MASK, plan=OTHER)
 
 
 @pytest.mark.parametrize(
     ("updates", "extra", "message"),
     [
-        (messages(OPTIMAL, 0), {}, "need mask="),
-        (gradients(0), {"mask": MASK}, "leading axis over the 5 workers"),
-        (messages(OPTIMAL, 0), {"mask": MASK[:3]}, r"shape \(5,\), got \(3,\)"),
+        (messages(OPTIMAL, 0), {}, "need answered="),
+        (gradients(0), {"answered": MASK}, "leading axis over the 5 workers"),
+        (messages(OPTIMAL, 0), {"answered": MASK[:3]}, r"shape \(5,\), got \(3,\)"),
     ],
 )
 def test_what_is_not_messages_is_named(updates, extra, message):
@@ -67,7 +72,7 @@ def test_what_is_not_messages_is_named(updates, extra, message):
     with pytest.raises(ValueError, match=message):
         optimizer.update(updates, optimizer.init(PARAMS), PARAMS, **extra)
     with pytest.raises(ValueError, match="plan="):
-        optim.decode().update(messages(OPTIMAL, 0), (), PARAMS, mask=MASK)
+        optim.decode().update(messages(OPTIMAL, 0), (), PARAMS, answered=MASK)
 
 
 @pytest.mark.parametrize("max_norm", [1e-3, 1.0, 3.0, 100.0])
@@ -103,7 +108,7 @@ def test_clip_encode_decode_chain():
         optim.clip_partitions(1.0), optim.encode(OPTIMAL), optim.coded_sgd(OPTIMAL, 0.1)
     )
     inputs = gradients(0, (N,))
-    updates, _ = optimizer.update(inputs, optimizer.init(PARAMS), PARAMS, mask=MASK)
+    updates, _ = optimizer.update(inputs, optimizer.init(PARAMS), PARAMS, answered=MASK)
     c = OPTIMAL.coefficients(MASK) * jnp.minimum(1, 1 / partition_norms(inputs))
     expected = jax.tree.map(lambda g: -0.1 * jnp.tensordot(c, g, axes=1), inputs)
     chex.assert_trees_all_close(updates, expected, rtol=1e-5, atol=1e-6)
@@ -116,7 +121,7 @@ def test_minibatches_of_partitions_change_nothing():
     state = optimizer.init(PARAMS)
 
     def step(gradient):
-        return optimizer.update(OPTIMAL.encode(gradient), state, mask=MASK)[0]
+        return optimizer.update(OPTIMAL.encode(gradient), state, answered=MASK)[0]
 
     def mean(trees):
         return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *trees)

@@ -28,11 +28,11 @@ for plan in plans:
     for make in (optim.coded_sgd, optim.two_track_adam):
         optimizer = make(plan, 0.1)
         state = optimizer.init(PARAMS)
-        step = jax.jit(lambda m, mask: optimizer.update(m, state, PARAMS, mask=mask))
+        step = jax.jit(lambda m, who: optimizer.update(m, state, PARAMS, answered=who))
         alone = step(messages, mask)
         sharded = step(jax.device_put(messages, spread), jax.device_put(mask, spread))
         chex.assert_trees_all_close(sharded, alone, rtol=1e-5, atol=1e-6)
-        decode = jax.jit(lambda m: optim.decode(plan).update(m, (), mask=mask)[0])
+        decode = jax.jit(lambda m: optim.decode(plan).update(m, (), answered=mask)[0])
         hlo = decode.lower(jax.device_put(messages, spread)).compile().as_text()
         assert "all-reduce" in hlo and "all-gather" not in hlo, hlo
 print("same")

@@ -77,7 +77,7 @@ def test_equals_optax_over_100_steps_when_nobody_straggles(alias, plan):
     found = after_100_steps(
         alias.make(plan, 0.01),
         lambda params: plan.encode(partition_gradients(params)),
-        mask=jnp.ones(plan.num_workers, bool),
+        answered=jnp.ones(plan.num_workers, bool),
     )
     expected = after_100_steps(alias.reference(0.01), full_gradient)
     chex.assert_trees_all_close(found, expected, rtol=0, atol=1e-6)
@@ -264,7 +264,9 @@ def test_simulated_step_equals_messages():
             optim.two_track_coefficients(OTHER, v, mask),
         )
         stacked = partition_jacobian(jnp.eye(N) / problems.NUM_EXAMPLES, params)
-        updates, opt_state = update(OTHER.encode(stacked), opt_state, params, mask=mask)
+        updates, opt_state = update(
+            OTHER.encode(stacked), opt_state, params, answered=mask
+        )
         params = optax.apply_updates(params, updates)
     chex.assert_trees_all_close(state.params, params, rtol=1e-4, atol=1e-5)
 
@@ -273,7 +275,7 @@ def test_messages_bring_both_tracks():
     inputs, optimizer = messages(OTHER, 0), optim.two_track_adam(OTHER, 0.1)
     state = optimizer.init(PARAMS)
     v = decoders.second_moment_weights(OTHER, noise_ratio=1.0)
-    found, _ = optimizer.update(inputs, state, PARAMS, mask=MASK)
+    found, _ = optimizer.update(inputs, state, PARAMS, answered=MASK)
     expected, _ = optimizer.update(
         OTHER.decode(inputs, MASK),
         state,

@@ -42,8 +42,8 @@ def test_within_standard_errors_of_enumeration(plan, decoder):
 @pytest.mark.slow
 def test_ten_million_trials_have_an_honest_standard_error():
     plan = PLANS["interval"]
-    result = monte_carlo(KEY, plan, num_trials=10**7, similarity=0.5)
-    assert deviation(result, exact(plan, similarity=0.5)) < 4
+    result = monte_carlo(KEY, plan, num_trials=10**7, gradients=0.5)
+    assert deviation(result, exact(plan, gradients=0.5)) < 4
     assert result.standard_error / result.mean < 2e-3
 
 
@@ -76,7 +76,7 @@ def test_decoding_each_trial_equals_the_table():
     many = monte_carlo(KEY, plan, num_trials=256, **options)
     assert few.mean == pytest.approx(many.mean, rel=0.3)
     own = decoders.Decoder(decoders.least_squares.weights)
-    again = monte_carlo(KEY, plan, num_trials=255, decoder=own, similarity=0.0)
+    again = monte_carlo(KEY, plan, num_trials=255, decoder=own, gradients=0.0)
     assert again.mean == pytest.approx(few.mean, rel=1e-9)
 
 
@@ -102,7 +102,7 @@ assert jax.local_device_count() == {devices}
 plan = jgc.codes.interval(np.linspace(0.2, 0.8, 9), num_partitions=9)
 for decoder in (jgc.decoders.fixed, jgc.decoders.least_squares):
     result = jgc.residual.monte_carlo(
-        jax.random.key(5), plan, num_trials=70_001, similarity=0.4, decoder=decoder
+        jax.random.key(5), plan, num_trials=70_001, gradients=0.4, decoder=decoder
     )
     print(repr(tuple(result)))
 """
@@ -139,7 +139,7 @@ def test_the_answer_does_not_depend_on_calls_side_by_side(options, monkeypatch):
 def test_stops_at_the_target():
     plan = PLANS["interval"]
     result = monte_carlo(
-        KEY, plan, num_trials=10**9, target_relative_error=0.01, similarity=0.2
+        KEY, plan, num_trials=10**9, target_relative_error=0.01, gradients=0.2
     )
     assert result.trials < 10**6
     assert result.standard_error <= 0.01 * result.mean
@@ -148,9 +148,9 @@ def test_stops_at_the_target():
 def test_the_control_variate_helps():
     plan = PLANS["interval"]
     options = {"num_trials": 50_000, "decoder": decoders.least_squares}
-    with_it = monte_carlo(KEY, plan, **options, similarity=0.0)
-    without = monte_carlo(KEY, plan, **options, similarity=0.0, control_variate=False)
-    reference = enumerate_masks(plan, decoder=decoders.least_squares, similarity=0.0)
+    with_it = monte_carlo(KEY, plan, **options, gradients=0.0)
+    without = monte_carlo(KEY, plan, **options, gradients=0.0, control_variate=False)
+    reference = enumerate_masks(plan, decoder=decoders.least_squares, gradients=0.0)
     assert with_it.method == "monte_carlo, controlled"
     assert without.method == "monte_carlo"
     assert with_it.standard_error < 0.4 * without.standard_error
@@ -215,8 +215,8 @@ def test_a_model_with_a_state():
 def test_many_workers_by_edges():
     rng = np.random.default_rng(0)
     plan = codes.interval(rng.uniform(0.2, 0.8, 300), num_partitions=300)
-    result = monte_carlo(KEY, plan, num_trials=5000, similarity=0.2)
-    assert deviation(result, exact(plan, similarity=0.2)) < 4
+    result = monte_carlo(KEY, plan, num_trials=5000, gradients=0.2)
+    assert deviation(result, exact(plan, gradients=0.2)) < 4
 
 
 def test_several_plans_by_edges():
@@ -226,10 +226,10 @@ def test_several_plans_by_edges():
         codes.interval(rng.uniform(0.1, high, 100), num_partitions=100)
         for high in (0.2, 0.95)
     ]
-    together = monte_carlo(KEY, plans, num_trials=5000, similarity=0.5)
+    together = monte_carlo(KEY, plans, num_trials=5000, gradients=0.5)
     for plan, result in zip(plans, together, strict=True):
-        assert deviation(result, exact(plan, similarity=0.5)) < 4
-        alone = monte_carlo(KEY, plan, num_trials=5000, similarity=0.5)
+        assert deviation(result, exact(plan, gradients=0.5)) < 4
+        alone = monte_carlo(KEY, plan, num_trials=5000, gradients=0.5)
         assert result.mean == pytest.approx(alone.mean, rel=1e-5)
 
 
@@ -255,7 +255,7 @@ def test_progress_is_shown_when_asked(capsys):
         ({"target_relative_error": -1}, "target_relative_error must be a finite"),
         ({"decoder": decoders.graph}, "decoders.graph needs"),
         ({"decoder": lambda plan, mask: mask}, "decoder must be one of jgc.decoders"),
-        ({"similarity": -1}, "similarity must be"),
+        ({"similarity": -1}, "gradients must"),
         ({"plan": []}, "plan must be a plan or a sequence of at least one, got none"),
         (
             {"plan": [PLANS["interval"], PLANS["dense"]]},
@@ -273,11 +273,11 @@ def test_bad_arguments(options, message):
 def test_rare_masks_are_waited_for():
     plan = codes.interval([1e-5] * 3, num_partitions=3)
     sampled = monte_carlo(
-        KEY, plan, num_trials=10**6, similarity=0.0, target_relative_error=0.3
+        KEY, plan, num_trials=10**6, gradients=0.0, target_relative_error=0.3
     )
     # No worker straggles in the first block, whose errors are all equal.
     assert sampled.trials > 16384
-    assert sampled.mean > exact(plan, similarity=0.0).mean / 4
+    assert sampled.mean > exact(plan, gradients=0.0).mean / 4
     sure = codes.interval([0.0, 1.0, 0.0], num_partitions=3)
     known = monte_carlo(KEY, sure, num_trials=10**6, target_relative_error=0.3)
     assert known.trials == 16384

@@ -20,8 +20,8 @@ MODELS = {
 @pytest.mark.parametrize("similarity", [0.0, 0.4, 1.0])
 def test_a_diagonal_covariance_is_independence(plan, similarity):
     independent = stragglers.bernoulli(P).covariance()
-    found = residual.exact(plan, similarity=similarity, covariance=independent)
-    expected = residual.exact(plan, similarity=similarity)
+    found = residual.exact(plan, gradients=similarity, covariance=independent)
+    expected = residual.exact(plan, gradients=similarity)
     assert found.mean == pytest.approx(expected.mean, rel=1e-12)
 
 

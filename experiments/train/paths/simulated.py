@@ -1,6 +1,5 @@
 """Every worker on one device, by the gradient that the master would have decoded."""
 
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,7 +57,7 @@ def simulated(
     return open_run
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@jax.jit
 def _coefficients(
     decoder: jgc.decoders.Decoder,
     plan: jgc.CodingPlan,

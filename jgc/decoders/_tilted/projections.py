@@ -24,7 +24,7 @@ from jgc.decoders import _graph
 from jgc.decoders._banded import solve_banded
 from jgc.decoders._ridge import solve_subsets
 from jgc.decoders._structure import encoding_rows, structure_of
-from jgc.gradients import GradientModel
+from jgc.gradients import Gradients
 
 # From here on graphs are decoded by components: below, Cholesky factors are faster.
 _SMALLEST_GRAPH = 64
@@ -146,14 +146,14 @@ class System(NamedTuple):
     similarity: float
 
 
-def system_of(plan: CodingPlan, gradients: GradientModel) -> System:
+def system_of(plan: CodingPlan, gradients: Gradients) -> System:
     """Finds the structure of a plan; on the host."""
     structure = structure_of([plan])
     encoding = encoding_rows(plan)
     group = np.array(structure.group, np.int32)
     representative = np.array(structure.representative)
     n = plan.num_partitions
-    if gradients.gram is None:
+    if gradients.matrix is None:
         target, rho = np.ones(n), gradients.similarity or 0.0
         if (
             structure.bandwidth is None
@@ -165,14 +165,14 @@ def system_of(plan: CodingPlan, gradients: GradientModel) -> System:
             return System(projection, sparse.eye_array(n, format="csr"), target, rho)
         rows = encoding
     else:
-        factor = _square_root(gradients.gram)
+        factor = _square_root(gradients.matrix)
         rows = sparse.csr_array(encoding @ factor)
         target, rho = factor.sum(axis=0), 0.0
     norm = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
     inverse = np.divide(1, norm, out=np.zeros(norm.size), where=norm > 0)
     unit = sparse.csr_array(sparse.diags_array(inverse) @ rows)[representative]
     overlap = sparse.csr_array(unit @ unit.T)
-    is_banded = structure.bandwidth is not None and gradients.gram is None
+    is_banded = structure.bandwidth is not None and gradients.matrix is None
     if is_banded:
         matrix = np.zeros((group.max() + 1, structure.bandwidth + 1))
         for d in range(min(matrix.shape)):

@@ -9,7 +9,8 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
 
-from jgc.decoders import Decoder, fixed
+from jgc.decoders import Decoder
+from jgc.decoders._fixed import Fixed
 from jgc.residual._sampling.control_variates import NUM_CONTROLS, controls
 from jgc.residual._sampling.random_masks import (
     DRAWS,
@@ -28,14 +29,14 @@ class Sampling(NamedTuple):
     """What a compiled call depends on beside arrays; hashable.
 
     Attributes:
-        decoder: the decoder.
+        is_fixed: whether the decoder is the plans' own weights.
         model: of the stragglers, or None for independent ones with the plans' p.
         chains: independent samples per block.
         steps: consecutive iterations per sample, 1 unless the model has a state.
         controlled: whether control variates are recorded beside the error.
     """
 
-    decoder: Decoder
+    is_fixed: bool
     model: StragglerModel | None
     chains: int
     steps: int
@@ -149,7 +150,7 @@ def _one_block(
         else:
             masks = bernoulli_masks(source.words, block, limits, size=size)
             draws = jnp.arange(DRAWS, dtype=jnp.uint32)
-            if sampling.decoder is fixed or table is not None:
+            if sampling.is_fixed or table is not None:
                 errors = jax.lax.map(
                     lambda draw: _errors(evaluator, table, masks.plane(draw), sampling),
                     draws,
@@ -178,7 +179,7 @@ def _errors(
         bit = jnp.arange(mask.shape[0], dtype=jnp.uint32)[:, None]
         index = (mask.astype(jnp.uint32) << bit).sum(axis=0, dtype=jnp.uint32)
         return table[:, index]
-    error = evaluator.of_decoder(sampling.decoder, mask)[None]
+    error = evaluator.errors(mask)[None]
     if not sampling.controlled:
         return error
     return jnp.concatenate([error, controls(evaluator, mask)])
@@ -202,4 +203,4 @@ def _moments(
 
 def can_be_controlled(decoder: Decoder, model: StragglerModel | None) -> bool:
     """Whether the error is sampled from masks whose control variates are known."""
-    return decoder is not fixed and model is None
+    return not isinstance(decoder, Fixed) and model is None

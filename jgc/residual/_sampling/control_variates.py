@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jgc._plan import CodingPlan
-from jgc.decoders import coefficients
-from jgc.gradients import GradientModel
+from jgc._plan import CodingPlan, coefficients_of
+from jgc.gradients import Gradients
 from jgc.residual._exact import exact
 from jgc.residual._sampling.squared_error import ErrorEvaluator
 
@@ -28,16 +27,14 @@ def controls(
     plan = evaluator.plan
     held = jnp.asarray(plan.edge_coefficient) != 0
     placement = replace(plan, edge_coefficient=held)
-    copies = coefficients(placement, mask.astype(jnp.float32))
+    copies = coefficients_of(placement, mask.astype(jnp.float32))
     lost = (copies < 0.5).sum(axis=0)
     fixed_error = evaluator.of_fixed(mask)
     dtype = fixed_error.dtype
     return jnp.stack([fixed_error, lost.astype(dtype), mask.sum(axis=0).astype(dtype)])
 
 
-def control_means(
-    plan: CodingPlan, model: GradientModel
-) -> Float[np.ndarray, " controls"]:
+def control_means(plan: CodingPlan, model: Gradients) -> Float[np.ndarray, " controls"]:
     """Expectations of `controls` for independent stragglers with the plan's p."""
     p = np.asarray(plan.straggler_probabilities, np.float64)
     held = np.asarray(plan.edge_coefficient) != 0
@@ -47,5 +44,5 @@ def control_means(
         np.asarray(plan.edge_partition)[held],
         p[np.asarray(plan.edge_worker)[held]],
     )
-    error = exact(plan, similarity=model.similarity, gram=model.gram).mean
+    error = exact(plan, gradients=model).mean
     return np.array([error, all_straggle.sum(), (1 - p).sum()])

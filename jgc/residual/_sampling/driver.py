@@ -11,7 +11,6 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jgc.decoders import fixed
 from jgc.residual._sampling.blocks import (
     BLOCKS_PER_CALL,
     Sampling,
@@ -142,7 +141,7 @@ class Run:
         LAPACK calls, which a decoder or a model may contain, wait for XLA's threads;
         calls side by side can wait for one another for ever (jax 0.10, CPU).
         """
-        decodes = self.sampling.decoder is not fixed and self.tables is None
+        decodes = not self.sampling.is_fixed and self.tables is None
         return not decodes and self.sampling.model is None
 
     def _is_precise(self, moments: Moments) -> bool:

@@ -9,8 +9,9 @@ import scipy.linalg
 from jaxtyping import Array, Bool, Float
 
 from jgc._plan import AnyArray, CodingPlan
-from jgc.decoders import Decoder, fixed
-from jgc.gradients import GradientModel
+from jgc.decoders import Decoder
+from jgc.decoders._fixed import Fixed
+from jgc.gradients import Gradients
 from jgc.residual._sampling.sparse_rows import SparseRows, sparse_rows
 
 # A product of this many entries a trial is still faster than gathers over the edges.
@@ -23,6 +24,7 @@ class ErrorEvaluator(NamedTuple):
 
     Attributes:
         plan: the code.
+        decoder: of its messages; with a leading axis over plans as the rest has it.
         compressed: for fixed decoders H (k + 1, rank) with ‖g − ĝ‖² = ‖Hᵀ(I, 1)‖²:
             they cost one matrix product. None where the edges are fewer.
         rows: for fixed decoders the edges, where `compressed` is None.
@@ -31,6 +33,7 @@ class ErrorEvaluator(NamedTuple):
     """
 
     plan: CodingPlan
+    decoder: Decoder
     compressed: Float[AnyArray, "k+1 rank"] | None
     rows: SparseRows | None
     factor: Float[AnyArray, "n rank"] | None
@@ -49,13 +52,11 @@ class ErrorEvaluator(NamedTuple):
         )
         return ((error + matrix[-1][:, None]) ** 2).sum(axis=0)
 
-    def of_decoder(
-        self, decoder: Decoder, mask: Bool[Array, "k trials"]
-    ) -> Float[Array, " trials"]:
-        """‖g − ĝ‖² with the weights that `decoder` chooses for each mask."""
-        if decoder is fixed:
+    def errors(self, mask: Bool[Array, "k trials"]) -> Float[Array, " trials"]:
+        """‖g − ĝ‖² with the weights that the decoder chooses for each mask."""
+        if isinstance(self.decoder, Fixed):
             return self.of_fixed(mask)
-        return self.of_coefficients(decoder.coefficients(self.plan, mask))
+        return self.of_coefficients(self.decoder.coefficients(self.plan, mask))
 
     def of_coefficients(self, c: Float[Array, "n trials"]) -> Float[Array, " trials"]:
         """(c − 1)ᵀ G (c − 1)."""
@@ -69,19 +70,25 @@ class ErrorEvaluator(NamedTuple):
 
 
 def error_evaluator(
-    plan: CodingPlan, model: GradientModel, *, dtype: type = np.float64
+    plan: CodingPlan,
+    model: Gradients,
+    decoder: Decoder,
+    *,
+    dtype: type = np.float64,
 ) -> ErrorEvaluator:
     """Prepares the arrays on the host in float64 and rounds them once, to `dtype`.
 
     Args:
         plan: the code.
-        model: of the gradients.
+        model: of the gradients, for its number of partitions.
+        decoder: of its messages.
         dtype: of the arithmetic of fixed decoders.
     """
-    factor = None if model.gram is None else model.factor(plan.num_partitions)
+    factor = None if model.matrix is None else model.factor(plan.num_partitions)
     compressed = _compressed(plan, model)
     return ErrorEvaluator(
         plan=plan,
+        decoder=decoder,
         compressed=None if compressed is None else compressed.astype(dtype),
         rows=sparse_rows(plan, dtype) if compressed is None else None,
         factor=factor,
@@ -90,7 +97,7 @@ def error_evaluator(
 
 
 def _compressed(
-    plan: CodingPlan, model: GradientModel
+    plan: CodingPlan, model: Gradients
 ) -> Float[np.ndarray, "k+1 rank"] | None:
     """H = [w A; −1ᵀ] F, with orthogonal transforms applied to leave few columns."""
     k, n = plan.num_workers, plan.num_partitions
@@ -100,10 +107,10 @@ def _compressed(
     if model.similarity == 1:
         sums = w * np.bincount(worker, weights=a, minlength=k)
         return np.append(sums, -n)[:, None]
-    rank = min(k + 1, n if model.gram is None else model.gram.shape[0])
+    rank = min(k + 1, n if model.matrix is None else model.matrix.shape[0])
     limit = min(_DENSE_ENTRIES_PER_EDGE * plan.num_edges, _LARGEST_DENSE)
     # Vectors go through a matrix in any case: only a similarity can use the edges.
-    if model.gram is None and (k + 1) * rank > limit:
+    if model.matrix is None and (k + 1) * rank > limit:
         return None
     matrix = np.zeros((k + 1, n))
     np.add.at(matrix, (worker, partition), a * w[worker])

@@ -6,11 +6,10 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc._plan import CodingPlan
-from jgc.codes._edges import plan_from_edges
 from jgc.codes._randomness import generator
 
 
-def bernoulli(
+def bernoulli_placement(
     p: ArrayLike, *, num_partitions: int, key: jax.Array, replication: float
 ) -> CodingPlan:
     """BGC [8]: a_ij = 1 with probability d/k, independently; all weights 1.
@@ -32,11 +31,11 @@ def bernoulli(
     k = p.size
     d = _checks.scalar("replication", replication, 0, k)
     cell = _bernoulli_cells(generator(key), k * n, d / k)
-    return plan_from_edges(
-        p,
-        worker=cell // n,
-        partition=cell % n,
-        coefficient=np.ones(cell.size),
+    return CodingPlan.from_edges(
+        cell // n,
+        cell % n,
+        np.ones(cell.size),
+        p=p,
         weights=np.ones(k),
         num_partitions=n,
         name="BGC",
