@@ -1,5 +1,10 @@
 """Decoders: from who answered to what each worker's message is multiplied by."""
 
+from jgc.decoders._best_unbiased import (
+    best_unbiased,
+    conditional_least_squares,
+    trade_off,
+)
 from jgc.decoders._decoder import Decoder, from_function
 from jgc.decoders._fixed import fixed
 from jgc.decoders._graph import graph
@@ -10,11 +15,14 @@ from jgc.decoders._two_track import two_track
 
 __all__ = [
     "Decoder",
+    "best_unbiased",
+    "conditional_least_squares",
     "fixed",
     "from_function",
     "graph",
     "least_squares",
     "representative",
     "second_moment_weights",
+    "trade_off",
     "two_track",
 ]

@@ -30,12 +30,15 @@ class Law(NamedTuple):
     Attributes:
         masks: (k, T).
         probability: (T,), adds up to 1.
+        method: "enumeration" (of groups, for each of which one worker answers),
+            "recorded" or "sampled".
         draw: `draw(i) -> masks (k, B)`, fresh and independent of `masks`, another batch
             for each i ≥ 0; None where `masks` are the whole law.
     """
 
     masks: Masks
     probability: Float[np.ndarray, " trials"]
+    method: str
     draw: Callable[[int], Masks] | None
 
     def answers(self) -> Float[np.ndarray, " k"]:
@@ -66,7 +69,7 @@ def law_of(
     k = plan.num_workers
     if model is None:
         p = _checks.probabilities(plan.straggler_probabilities)
-        law = _enumerated(p, structure)
+        law = _enumerated(p, plan.batch_sizes > 0, structure)
         if law is not None:
             return law
         draw = _independent_batches(p, _seed(key), num_masks)
@@ -77,14 +80,16 @@ def law_of(
         return _recorded(model, k)  # type: ignore[arg-type]
     masks = draw(0)
     probability = np.full(masks.shape[1], 1 / masks.shape[1])
-    return Law(masks, probability, lambda i: draw(i + 1))
+    return Law(masks, probability, "sampled", lambda i: draw(i + 1))
 
 
-def _enumerated(p: Float[np.ndarray, " k"], structure: Structure) -> Law | None:
-    """All masks of groups: one worker speaks for its group."""
+def _enumerated(
+    p: Float[np.ndarray, " k"], holds: Bool[np.ndarray, " k"], structure: Structure
+) -> Law | None:
+    """All masks of groups that hold data: one worker speaks for its group."""
     group = np.array(structure.group)
     silent = np.ones(group.max() + 1)
-    np.multiply.at(silent, group, p)
+    np.multiply.at(silent, group, np.where(holds, p, 1))
     random = np.flatnonzero((silent > 0) & (silent < 1))
     if random.size > MOST_ENUMERATED:
         return None
@@ -97,7 +102,7 @@ def _enumerated(p: Float[np.ndarray, " k"], structure: Structure) -> Law | None:
         )
     masks = np.zeros((p.size, answered.shape[1]), bool)
     masks[np.array(structure.representative)] = answered
-    return Law(masks, probability, None)
+    return Law(masks, probability, "enumeration", None)
 
 
 def _recorded(masks: ArrayLike, num_workers: int) -> Law:
@@ -116,7 +121,7 @@ def _recorded(masks: ArrayLike, num_workers: int) -> Law:
             f"got {array.shape[1]}"
         )
     rows, counts = np.unique(array.astype(bool), axis=0, return_counts=True)
-    return Law(rows.T, counts / counts.sum(), None)
+    return Law(rows.T, counts / counts.sum(), "recorded", None)
 
 
 def _independent_batches(

@@ -23,7 +23,7 @@ from jgc._plan import AnyArray, CodingPlan
 from jgc.decoders import _graph
 from jgc.decoders._banded import solve_banded
 from jgc.decoders._ridge import solve_subsets
-from jgc.decoders._structure import encoding_rows, structure_of
+from jgc.decoders._structure import Structure, encoding_rows
 from jgc.gradients import Gradients
 
 # From here on graphs are decoded by components: below, Cholesky factors are faster.
@@ -39,6 +39,10 @@ Solution = Float[Array, "sides size trials"]
 
 class Projection(Protocol):
     """Π_I of any targets, for any masks; a pytree."""
+
+    @property
+    def num_workers(self) -> int:
+        """K."""
 
     def solve(self, sides: Side, answered: Bool[Array, "k trials"]) -> Solution:
         """One solution for each target and mask; its product with a side is τᵀΠ_I τ'."""
@@ -65,6 +69,11 @@ class RowProjection:
     inverse_norm: Float[AnyArray, " k"]
     matrix: Float[AnyArray, "groups columns"]
     is_banded: bool = field(metadata={"static": True})
+
+    @property
+    def num_workers(self) -> int:
+        """K."""
+        return self.group.shape[-1]
 
     def solve(self, sides: Side, answered: Bool[Array, "k trials"]) -> Solution:
         # m equal rows are one of √m times the length.
@@ -103,6 +112,11 @@ class GraphProjection:
     head: Int[AnyArray, " k"]
     num_partitions: int = field(metadata={"static": True})
 
+    @property
+    def num_workers(self) -> int:
+        """K."""
+        return self.tail.shape[-1]
+
     def solve(self, sides: Side, answered: Bool[Array, "k trials"]) -> Solution:
         def of_mask(mask: Bool[Array, " k"]) -> Float[Array, "sides n"]:
             return self._cover(mask).nearest(sides)
@@ -138,17 +152,30 @@ class System(NamedTuple):
             they combine to.
         target: τ (m,), the full gradient.
         similarity: ρ.
+        factor: the symmetric F with FF = G of a Gram matrix; None otherwise.
     """
 
     projection: RowProjection | GraphProjection
     rows: sparse.csr_array
     target: Float[np.ndarray, " m"]
     similarity: float
+    factor: Float[np.ndarray, "n n"] | None = None
+
+    def multipliers(self, coordinates: Float[np.ndarray, " m"]) -> np.ndarray:
+        """λ (n,) of u = Aλ."""
+        return coordinates if self.factor is None else self.factor @ coordinates
+
+    def coefficients(self, coordinates: Float[np.ndarray, " m"]) -> np.ndarray:
+        """C (n,) of Fᵀc."""
+        if self.factor is None:
+            return coordinates
+        return np.linalg.solve(self.factor, coordinates)
 
 
-def system_of(plan: CodingPlan, gradients: Gradients) -> System:
-    """Finds the structure of a plan; on the host."""
-    structure = structure_of([plan])
+def system_of(
+    plan: CodingPlan, gradients: Gradients, structure: Structure
+) -> System:
+    """What a plan of this structure is for these gradients, of its n partitions."""
     encoding = encoding_rows(plan)
     group = np.array(structure.group, np.int32)
     representative = np.array(structure.representative)
@@ -163,7 +190,7 @@ def system_of(plan: CodingPlan, gradients: Gradients) -> System:
             tail, head = (np.asarray(end, np.int32) for end in _graph.ends(plan))
             projection = GraphProjection(tail, head, n)
             return System(projection, sparse.eye_array(n, format="csr"), target, rho)
-        rows = encoding
+        rows, factor = encoding, None
     else:
         factor = _square_root(gradients.matrix)
         rows = sparse.csr_array(encoding @ factor)
@@ -180,7 +207,7 @@ def system_of(plan: CodingPlan, gradients: Gradients) -> System:
     else:
         matrix = overlap.toarray()
     return System(
-        RowProjection(group, inverse, matrix, is_banded), unit, target, rho
+        RowProjection(group, inverse, matrix, is_banded), unit, target, rho, factor
     )
 
 
