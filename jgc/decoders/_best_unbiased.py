@@ -30,7 +30,8 @@ _FEWEST_MASKS, _MOST_MASKS = 256, 4096
 _FRESH_BATCHES = 8
 
 _EXACT_TOLERANCE = 1e-13
-_SAMPLED_TOLERANCE = 1e-6
+_SAMPLED_TOLERANCE = 1e-4
+_CORRECTION_TOLERANCE = 1e-2
 
 
 def best_unbiased(
@@ -224,16 +225,12 @@ def _designed(
     if is_unbiased:
         _check_is_unbiased(plan, system, tilt, law)
         if law.draw is not None:
-            masks = np.concatenate(
-                [law.draw(index) for index in range(_FRESH_BATCHES)], axis=1
+            fresh = (
+                design.response_of(system, law._replace(masks=law.draw(index)))
+                for index in range(_FRESH_BATCHES)
             )
-            even = np.full(masks.shape[1], 1 / masks.shape[1])
             tilt = design.corrected(
-                tilt,
-                design.response_of(system, Law(masks, even, law.method, None)),
-                response,
-                tolerance=tolerance,
-                diagonal=diagonal,
+                tilt, fresh, response, tolerance=_CORRECTION_TOLERANCE, diagonal=diagonal
             )
     recipe = Recipe(
         constructor=_designed,
@@ -282,9 +279,9 @@ def _assembled(
     )
     if law.draw is None:
         return decoder
-    batches = [
+    batches = (
         law.draw(index) for index in range(_FRESH_BATCHES, 2 * _FRESH_BATCHES)
-    ]
+    )
     bias, error = measured(decoder, plan, recipe.gradients, batches)
     return replace(
         decoder,
@@ -325,7 +322,7 @@ def _check_is_unbiased(
 ) -> None:
     """Where E[c] = 1 was not reached, because no combination of messages gives 1."""
     residual = np.abs(system.coefficients(tilt.mean) - 1)
-    if residual.max() <= 1e-5:
+    if residual.max() <= (1e-5 if law.draw is None else 0.05):
         return
     rows = encoding_rows(plan)
     p = np.asarray(plan.straggler_probabilities)

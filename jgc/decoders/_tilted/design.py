@@ -16,8 +16,9 @@ With γ eliminated that is symmetric, and finite for every ρ, 1 included. Solve
 formed where that is small, by conjugate gradients over the masks otherwise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -65,19 +66,17 @@ class Tilt(NamedTuple):
         return float(second - norm * size + 2 * norm * (size - reached))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Response:
     """How E[c] responds to λ̃ and γ, over the masks of a law.
 
     Attributes:
         system: the plan and its gradients.
-        masks: (batches, k, B).
-        probability: (batches, B).
+        batches: masks (k, B) and their probabilities (B,), all of one size.
     """
 
     system: System
-    masks: Bool[Array, "batches k B"]
-    probability: Float[Array, "batches B"]
+    batches: list[tuple[Bool[np.ndarray, "k B"], Float[np.ndarray, " B"]]]
 
     def __call__(
         self, directions: Float[np.ndarray, "sides m"], levels: Float[np.ndarray, " s"]
@@ -85,16 +84,28 @@ class Response:
         """E[c] of each."""
         system = self.system
         with jax.enable_x64(True):
-            mean = _mean_solution(
-                system.projection,
-                jnp.asarray((system.rows @ directions.T).T),
-                jnp.asarray(system.rows @ system.target),
-                jnp.asarray(levels, float),
-                jnp.asarray(system.similarity, float),
-                self.masks,
-                self.probability,
+            tilts = jnp.asarray((system.rows @ directions.T).T)
+            common = jnp.asarray(system.rows @ system.target)
+            mean = sum(
+                np.asarray(
+                    _mean_solution(
+                        system.projection,
+                        tilts,
+                        common,
+                        jnp.asarray(levels, float),
+                        jnp.asarray(system.similarity, float),
+                        masks,
+                        probability,
+                    )
+                )
+                for masks, probability in self.batches
             )
         return (system.rows.T @ np.asarray(mean).T).T
+
+    @cached_property
+    def of_level(self) -> Vector:
+        """h: the response to γ."""
+        return self(np.zeros((1, self.system.target.size)), np.ones(1))[0]
 
 
 def response_of(system: System, law: Law) -> Response:
@@ -102,13 +113,17 @@ def response_of(system: System, law: Law) -> Response:
     k, trials = law.masks.shape
     # A band of w + 1 diagonals and three sides or so a group.
     batch = int(np.clip(_BATCH_ENTRIES // (4 * system.rows.shape[0]), 1, trials))
+    batch = -(-trials // -(-trials // batch))
     padding = -trials % batch
-    masks = np.pad(law.masks, ((0, 0), (0, padding))).reshape(k, -1, batch)
-    probability = np.pad(law.probability, (0, padding)).reshape(-1, batch)
-    with jax.enable_x64(True):
-        return Response(
-            system, jnp.asarray(masks.swapaxes(0, 1)), jnp.asarray(probability)
-        )
+    masks = np.pad(law.masks, ((0, 0), (0, padding)))
+    probability = np.pad(law.probability, (0, padding))
+    return Response(
+        system,
+        [
+            (masks[:, start : start + batch], probability[start : start + batch])
+            for start in range(0, trials, batch)
+        ],
+    )
 
 
 @jax.jit
@@ -118,15 +133,11 @@ def _mean_solution(
     common: Float[Array, " size"],
     levels: Float[Array, " sides"],
     similarity: Array,
-    masks: Bool[Array, "batches k B"],
-    probability: Float[Array, "batches B"],
+    masks: Bool[Array, "k B"],
+    probability: Float[Array, " B"],
 ) -> Float[Array, "sides size"]:
-    def add(total: Array, batch: tuple[Array, Array]) -> tuple[Array, None]:
-        answered, weight = batch
-        solution = combined(projection, tilts, common, levels, similarity, answered)
-        return total + solution @ weight, None
-
-    return jax.lax.scan(add, jnp.zeros_like(tilts), (masks, probability))[0]
+    solution = combined(projection, tilts, common, levels, similarity, masks)
+    return solution @ probability
 
 
 def solve(
@@ -150,11 +161,18 @@ def solve(
 
 
 def corrected(
-    tilt: Tilt, fresh: Response, response: Response, *, tolerance: float, diagonal: Vector
+    tilt: Tilt,
+    fresh: Iterable[Response],
+    response: Response,
+    *,
+    tolerance: float,
+    diagonal: Vector,
 ) -> Tilt:
     """Moves E[c] by what fresh masks show it to be off, as `response` would have it."""
     system = response.system
-    mean = fresh(tilt.direction[None], np.array([tilt.level]))[0]
+    mean = np.mean(
+        [one(tilt.direction[None], np.array([tilt.level]))[0] for one in fresh], axis=0
+    )
     lacks = system.target - mean
     along = _norm(system) / (system.target @ system.target) * (system.target @ lacks)
     change = _solve(response, lacks, along, 0.0, tolerance, diagonal)
@@ -185,7 +203,7 @@ def _solve(
 
     formed = _formed(response)
     respond = formed if formed is not None else _one_by_one(response)
-    h = respond(np.zeros(m), 1.0)
+    h = response.of_level
     bottom = mu + norm / size * (target @ h)
     beta = norm / size * (1 - rho) / bottom
     level_at_0 = along / bottom
@@ -221,12 +239,10 @@ def _formed(response: Response) -> Callable[[Vector, float], Vector] | None:
     """By the matrix H̃ and h, where they are small."""
     system = response.system
     m = system.target.size
-    batches, _, batch = response.masks.shape
-    if m * system.rows.shape[0] * batches * batch > _LARGEST_FORMED:
+    trials = sum(probability.size for _, probability in response.batches)
+    if m * system.rows.shape[0] * trials > _LARGEST_FORMED:
         return None
-    sides = np.vstack([np.eye(m), np.zeros((1, m))])
-    columns = response(sides, np.append(np.zeros(m), 1.0))
-    matrix, h = columns[:-1].T, columns[-1]
+    matrix, h = response(np.eye(m), np.zeros(m)).T, response.of_level
     return lambda direction, level: matrix @ direction + level * h
 
 

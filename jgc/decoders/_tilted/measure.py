@@ -1,6 +1,6 @@
 """What a decoder does on masks that it was not designed with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -19,18 +19,18 @@ def measured(
     decoder: Decoder,
     plan: CodingPlan,
     gradients: Gradients,
-    batches: Sequence[Bool[np.ndarray, "k trials"]],
+    batches: Iterable[Bool[np.ndarray, "k trials"]],
 ) -> tuple[Float[np.ndarray, "batches n"], Float[np.ndarray, " batches"]]:
     """The means of c − 1 and of ‖g − ĝ‖² over each batch of masks, in float64."""
     size = max(plan.num_workers, plan.num_partitions)
-    trials = batches[0].shape[1]
-    chunk = int(np.clip(_BATCH_ENTRIES // (4 * size), 1, trials))
+    chunk = max(1, _BATCH_ENTRIES // (4 * size))
     bias, error = [], []
     with jax.enable_x64(True):
         gram = gradients.matrix
         factor = None if gram is None else gradients.factor(plan.num_partitions)
         rho = gradients.similarity or 0.0
         for masks in batches:
+            trials = masks.shape[1]
             of_chunks = [
                 _sums(decoder, plan, factor, rho, masks[:, start : start + chunk])
                 for start in range(0, trials, chunk)
