@@ -8,6 +8,7 @@ ratio of their median times; the target is at most 1.05.
 """
 
 import argparse
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +58,7 @@ def main() -> None:
     partition = jnp.arange(options.images) % plan.num_partitions
     mask = jnp.arange(plan.num_workers) % 3 > 0
     coded_step = make_step(detector.loss, optimizer)
-    coefficients = jax.jit(plan.coefficients)
+    coefficients = jax.jit(partial(jgc.decoders.fixed.coefficients, plan))
 
     @jax.jit
     def plain_step(state: TrainState) -> TrainState:

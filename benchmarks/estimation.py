@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
-from jgc import CodingPlan, codes, residual
+from jgc import CodingPlan, codes, decoders, gradients, residual
 from jgc.design import redesign
 from jgc.stragglers import Trace, estimation, load_trace
 
@@ -128,7 +128,7 @@ def realised_errors(
 
 @jax.jit
 def _coefficients(plan: CodingPlan, mask: Bool[np.ndarray, " k"]) -> jax.Array:
-    return plan.coefficients(mask)
+    return decoders.fixed.coefficients(plan, mask)
 
 
 def adaptive_plans(
@@ -138,7 +138,7 @@ def adaptive_plans(
     placed: CodingPlan,
     *,
     every: int,
-    common_part: float,
+    related: gradients.GradientsLike,
 ) -> Iterator[CodingPlan]:
     """The plan for each round of `second`, anew from all rounds before it."""
     prior = _fitted_prior(first, deadline)
@@ -151,7 +151,7 @@ def adaptive_plans(
     for t, mask in enumerate(second.answered(deadline)):
         if t and t % every == 0:
             p = np.asarray(estimator.probabilities(state), np.float64)
-            plan = redesign(plan, p, tolerance=0.05, common_part=common_part)
+            plan = redesign(plan, p, tolerance=0.05, gradients=related)
         yield plan
         state = update(state, mask)
 
@@ -195,11 +195,16 @@ def report(path: Path, console: Console) -> None:
         sequences = {}
         for common in (1.0, 0.5):
             # The same placement and estimate, at its best for such gradients.
-            fixed = redesign(start, p, tolerance=0, common_part=common)
+            fixed = redesign(start, p, tolerance=0, gradients=gradients.common(common))
             sequences[f"fixed, common part {common:g}"] = [fixed] * len(masks)
             sequences[f"adaptive, common part {common:g}"] = list(
                 adaptive_plans(
-                    first, second, deadline, fixed, every=3, common_part=common
+                    first,
+                    second,
+                    deadline,
+                    fixed,
+                    every=3,
+                    related=gradients.common(common),
                 )
             )
         sequences["second half's rates"] = [codes.interval(true, num_partitions=n)]

@@ -19,13 +19,14 @@ def count(name: str, value: SupportsIndex, *, minimum: int = 1) -> int:
     return result
 
 
-def vector(name: str, value: ArrayLike) -> Float[np.ndarray, " size"]:
-    """`value` as a new one-dimensional float64 array, not empty, finite."""
+def vector(
+    name: str, value: ArrayLike, *, may_be_empty: bool = False
+) -> Float[np.ndarray, " size"]:
+    """`value` as a new one-dimensional float64 array, finite; by default not empty."""
     array = _numbers(name, value)
-    if array.ndim != 1 or array.size == 0:
-        raise ValueError(
-            f"{name} must be one-dimensional and not empty, got shape {array.shape}"
-        )
+    if array.ndim != 1 or (array.size == 0 and not may_be_empty):
+        rule = "one-dimensional" if may_be_empty else "one-dimensional and not empty"
+        raise ValueError(f"{name} must be {rule}, got shape {array.shape}")
     if not np.isfinite(array).all():
         at = int(np.flatnonzero(~np.isfinite(array))[0])
         raise ValueError(f"{name} must be finite, got {name}[{at}] = {array[at]}")
@@ -58,7 +59,10 @@ def integers(
     name: str, value: ArrayLike, *, size: int, below: int
 ) -> Int[np.ndarray, " size"]:
     """`value` as a vector of `size` integers in [0, below)."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of unequal lengths
+        raise ValueError(f"{name} must be {size} integers: {error}") from None
     if array.size == 0:
         array = array.astype(np.int64)
     if array.shape != (size,) or array.dtype.kind not in "iu":

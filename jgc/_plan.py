@@ -110,8 +110,7 @@ class CodingPlan:
         """
         probabilities = _checks.probabilities(p, some_answer=False)
         k, n = probabilities.size, _checks.count("num_partitions", num_partitions)
-        values = np.asarray(coefficient)
-        values = values if values.size == 0 else _checks.vector("coefficient", values)
+        values = _checks.vector("coefficient", coefficient, may_be_empty=True)
         rows = _checks.integers("worker", worker, size=values.size, below=k)
         columns = _checks.integers("partition", partition, size=values.size, below=n)
         order = np.lexsort((columns, rows))
@@ -132,7 +131,7 @@ class CodingPlan:
             straggler_probabilities=probabilities,
             edge_worker=rows.astype(np.int32),
             edge_partition=columns.astype(np.int32),
-            edge_coefficient=values[order].astype(np.float64),
+            edge_coefficient=values[order],
             weights=w,
             num_workers=k,
             num_partitions=n,
@@ -166,7 +165,7 @@ class CodingPlan:
         """
         matrix = _checks.matrix("encoding", encoding)
         rows, columns = np.nonzero(matrix)
-        size = np.size(p)
+        size = _checks.probabilities(p, some_answer=False).size
         if size != matrix.shape[0]:
             raise ValueError(
                 f"encoding must have one row a worker, {size} as p has entries, got "

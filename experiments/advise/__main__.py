@@ -60,7 +60,9 @@ class Findings(NamedTuple):
         curve: what some deadlines cost, with the plans that they would be met with.
         prior: of p at the deadline.
         p: estimates (k,), posterior means.
-        interval: the lower and upper ends of their credible intervals.
+        interval: the lower and upper ends of an interval of each worker's p, from its
+            own rounds; 0 and 1 where they are too few to tell.
+        effective_rounds: independent rounds that would say as much; 0: too few.
         tests: of the assumptions, by what they test; None where it cannot be tested.
         capacity: share of the data that a worker may hold.
         advice: the plan and what it was compared with.
@@ -76,6 +78,7 @@ class Findings(NamedTuple):
     prior: estimation.BetaPrior
     p: Float[np.ndarray, " k"]
     interval: tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]
+    effective_rounds: float
     tests: dict[str, estimation.FitTest | None]
     capacity: float
     advice: Advice
@@ -132,9 +135,8 @@ def find(recorded: Trace, config: Any) -> Findings:
         curve=deadline_curve(trace_survival(recorded), [*shown, deadline], **cost),
         prior=prior,
         p=p,
-        interval=estimation.credible_interval(
-            late, rounds=rounds, prior=prior, level=config.level
-        ),
+        interval=estimation.record_interval(masks, level=config.level),
+        effective_rounds=estimation.effective_rounds(masks),
         tests=_tests(recorded, deadline, config),
         capacity=capacity,
         advice=advice,

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 # What to make of an assumption that a test refuses.
 _CONSEQUENCES = {
-    "independent workers": "they straggle together, which the formulas leave out",
-    "independent rounds": "they straggle in bursts: intervals of p are too narrow, and "
-    "errors of consecutive iterations add up",
+    "independent workers": "they straggle in the same rounds, more than their bursts "
+    "explain; the formulas leave it out, the last line on the plan does not",
+    "independent rounds": "they straggle in bursts: rounds are worth fewer, as the "
+    "intervals of p count them, and errors of consecutive iterations add up",
     "shifted-exponential latencies": "p is counted at the deadline, and needs no law",
 }
 
@@ -104,14 +105,27 @@ def _print_deadline(console: Console, findings: "Findings", config: Any) -> None
 
 
 def _print_estimates(console: Console, findings: "Findings", config: Any) -> None:
-    p, (low, high) = findings.p, findings.interval
-    prior = findings.prior
+    p, prior = findings.p, findings.prior
     console.print(
         f"\np at the deadline: from {p.min():.3g} to {p.max():.3g}, mean "
         f"{p.mean():.3g}; counted, with the prior Beta({prior.late:.3g}, "
         f"{prior.in_time:.3g}) ({config.prior}), worth "
-        f"{prior.late + prior.in_time:.3g} rounds. Half-width of a "
-        f"{config.level:.0%} interval: {np.mean(high - low) / 2:.2g} on average."
+        f"{prior.late + prior.in_time:.3g} rounds. {_how_sure(findings, config.level)}"
+    )
+
+
+def _how_sure(findings: "Findings", level: float) -> str:
+    rounds, seen = findings.effective_rounds, findings.recorded.num_rounds
+    if rounds <= 1:
+        return (
+            f"How sure that is cannot be known: {seen} rounds are too few, or bursts "
+            "too long, to tell how rounds depend on one another."
+        )
+    low, high = findings.interval
+    return (
+        f"A worker's own rounds, {seen} and worth {rounds:.3g} independent ones, leave "
+        f"its p a {level:.0%} interval of half-width {np.mean(high - low) / 2:.2g} on "
+        "average."
     )
 
 
@@ -181,6 +195,7 @@ def _numbers(findings: "Findings") -> dict[str, Any]:
         "p": findings.p.tolist(),
         "p_low": findings.interval[0].tolist(),
         "p_high": findings.interval[1].tolist(),
+        "effective_rounds": findings.effective_rounds,
         "tests": {name: _test(test) for name, test in findings.tests.items()},
         "capacity": findings.capacity,
         "correlated_aligned": findings.correlated[0],

@@ -44,7 +44,7 @@ class Checkpoints:
     def save(self, iteration: int, state: State) -> None:
         """Writes the state after `iteration` iterations."""
         self._manager.save(
-            iteration, args=self._orbax.args.StandardSave(state), force=True
+            iteration, args=self._orbax.args.StandardSave(_as_data(state)), force=True
         )
 
     def restore_newest(self, like: State) -> State | None:
@@ -52,7 +52,29 @@ class Checkpoints:
         newest = self._manager.latest_step()
         if newest is None:
             return None
-        abstract = jax.tree.map(self._orbax.utils.to_shape_dtype_struct, like)
-        return self._manager.restore(
+        abstract = jax.tree.map(self._orbax.utils.to_shape_dtype_struct, _as_data(like))
+        found = self._manager.restore(
             newest, args=self._orbax.args.StandardRestore(abstract)
         )
+        return jax.tree.map(
+            lambda leaf, kind: (
+                jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(kind))
+                if _is_key(kind)
+                else leaf
+            ),
+            found,
+            like,
+        )
+
+
+def _as_data(state: State) -> State:
+    """Random keys as the words that they are."""
+    return jax.tree.map(
+        lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state
+    )
+
+
+def _is_key(leaf: object) -> bool:
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(
+        leaf.dtype, jax.dtypes.prng_key
+    )

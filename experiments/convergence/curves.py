@@ -1,5 +1,6 @@
 """Measured convergence: every scheme from every seed, in one compiled call."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -11,10 +12,11 @@ from jaxtyping import Array, Float
 
 from experiments.convergence.problem import Examples, Problem
 from jgc import CodingPlan, optim
-from jgc.training import coded_gradient
-from jgc.training._simulated import Loss
 
-LAST, AVERAGE, MEAN, GRADIENT = "last", "average", "mean", "gradient"
+# What is measured, by what its curve is called in print.
+LAST, AVERAGE, MEAN = "E L(β_t) − L*", "E L(β̄_t) − L*", "mean E L(β_t) − L*"
+DISTANCE, GRADIENT = "E‖β_t − β*‖²", "mean E‖∇L(β_t)‖²"
+LOSSES = (LAST, AVERAGE, MEAN)
 
 
 class Curves(NamedTuple):
@@ -47,8 +49,9 @@ def measure(
         problem: what is minimised.
         plans: the schemes; a seed's workers straggle alike in all with equal p.
         step_sizes: γ_t.
-        what: LAST, L(β_t) − L*; AVERAGE, L(β̄_t) − L* of the average so far; MEAN
-            and GRADIENT, the averages so far of L(β_t) − L* and of ‖∇L(β_t)‖².
+        what: LAST, L(β_t) − L*; DISTANCE, ‖β_t − β*‖²; AVERAGE, L(β̄_t) − L* of the
+            average so far; MEAN and GRADIENT, the averages so far of L(β_t) − L* and of
+            ‖∇L(β_t)‖².
         average_weights: of β_t, or of its gradient, in the averages.
         num_seeds: runs of each scheme.
         seed: that all masks come from.
@@ -72,10 +75,11 @@ def measure(
         jnp.asarray(np.stack(answers), float),
         jnp.asarray(step_sizes, float),
         jnp.asarray(average_weights, float),
+        None if problem.minimiser is None else jnp.asarray(problem.minimiser, float),
         jax.random.split(jax.random.key(seed), num_seeds),
     )
     values = np.asarray(values, np.float64)
-    if what != GRADIENT:
+    if what in LOSSES:
         values = values - problem.minimum
     return Curves(
         mean=values.mean(axis=1),
@@ -86,7 +90,7 @@ def measure(
 
 @partial(jax.jit, static_argnames=("loss", "what", "radius"))
 def _run(
-    loss: Loss,
+    loss: Callable[[Array, Examples], Float[Array, " N"]],
     what: str,
     radius: float,
     examples: Examples,
@@ -94,6 +98,7 @@ def _run(
     answers: Float[Array, "schemes k"],
     step_sizes: Float[Array, " T"],
     average_weights: Float[Array, " T"],
+    minimiser: Float[Array, " d"] | None,
     keys: Array,
 ) -> tuple[Float[Array, "schemes seeds T"], Float[Array, "schemes seeds d"]]:
     dimension = examples[0].shape[1]
@@ -104,7 +109,8 @@ def _run(
             beta, state, average, total = carry
             draw, weight = inputs
             weights = (draw < answers) @ received
-            gradient, losses = coded_gradient(loss, beta, examples, weights)
+            losses, pull_back = jax.vjp(lambda beta: loss(beta, examples), beta)
+            (gradient,) = pull_back(weights)
             value = losses.mean()
             seen = value if what == MEAN else beta
             total = total + weight
@@ -116,6 +122,8 @@ def _run(
                 value = loss(average, examples).mean()
             elif what in (MEAN, GRADIENT):
                 value = average
+            elif what == DISTANCE:
+                value = jnp.sum((beta - minimiser) ** 2)
             updates, state = optimizer.update(gradient, state, beta)
             beta = optax.apply_updates(beta, updates)
             if np.isfinite(radius):

@@ -28,6 +28,7 @@ _HEADER = (
     "B/(Cn²)",
     "measured, end",
     "bound, end",
+    "sharper, end",
     "max ratio",
     "settles at",
 )
@@ -61,10 +62,18 @@ def _row(curve: dict[str, Any]) -> list[str]:
         curve["code"],
         _number(curve["factor"]),
         f"{curve['mean'][-1]:.2e} ± {curve['standard_error'][-1]:.0e}",
-        f"{curve['bound'][-1]:.2e}" if curve["bound"] else "none: biased",
+        *_ends(list(curve["bounds"].values())),
         _number(curve["largest_ratio"]),
         "" if curve["limit"] is None else f"{curve['limit']:.2e}",
     ]
+
+
+def _ends(bounds: list[list[float]]) -> tuple[str, str]:
+    """The last values of the theorem's bound and of a sharper one."""
+    if not bounds:
+        return "none: biased", ""
+    ends = [f"{bound[-1]:.2e}" for bound in bounds]
+    return ends[0], ends[1] if ends[1:] else ""
 
 
 def _number(value: float | None) -> str:
@@ -85,18 +94,18 @@ def draw_curves(curves: list[dict[str, Any]]) -> Figure:
         for curve in (c for c in curves if c["study"] == study):
             _draw(axis, curve, f"C{codes.index(curve['code'])}")
             axis.set(
+                ylabel=curve["what"],
                 title=f"{curve['problem']}: {curve['theorem']}",
                 xlabel="t",
                 xscale="log",
                 yscale="log",
             )
-        ylabel = "E‖∇L‖²" if "∇" in axis.get_title() else "E L − L*"
-        axis.set_ylabel(ylabel)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     deadline = curves[0]["deadline"]
     figure.suptitle(
-        f"deadline τ = {deadline:g}; dashed: the bound; dotted: where the code settles"
+        f"deadline τ = {deadline:g}; dashed: the bound; dash-dotted: sharper; "
+        "dotted: where the code settles"
     )
     return figure
 
@@ -105,8 +114,8 @@ def _draw(axis: Any, curve: dict[str, Any], color: str) -> None:
     t, mean = np.array(curve["iterates"]), np.array(curve["mean"])
     # At the minimum rounding may leave a gap of 0 or less, which has no logarithm.
     axis.plot(t, np.where(mean > 0, mean, np.nan), color=color, label=curve["code"])
-    if curve["bound"]:
-        axis.plot(t, curve["bound"], "--", color=color, linewidth=1)
+    for bound, style in zip(curve["bounds"].values(), ("--", "-."), strict=False):
+        axis.plot(t, bound, style, color=color, linewidth=1)
     if curve["limit"] is not None:
         axis.axhline(curve["limit"], linestyle=":", color=color, linewidth=1)
 

@@ -5,6 +5,7 @@ A new study is one function and one row of `STUDIES`.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from jaxtyping import Float
 import jgc
 from experiments.common import schemes as plans
 from experiments.convergence import problems
-from experiments.convergence.curves import AVERAGE, GRADIENT, LAST, MEAN
+from experiments.convergence.curves import AVERAGE, DISTANCE, GRADIENT, LAST, MEAN
 from experiments.convergence.problem import Problem
 from jgc import theory
 
@@ -30,40 +31,41 @@ class Study:
         theorem: in print.
         problem: with constants.
         step_sizes: γ_1 … γ_T.
-        what: is measured, of `convergence_curves`.
-        average_weights: of iterates, where averages are measured.
+        what: is measured, of `experiments.convergence.curves`.
         bound: from B of a plan to the bound at β_1 … β_T.
+        sharper: the same for a sharper form of the theorem, under its name.
+        average_weights: of iterates, where averages are measured; None: all alike.
     """
 
     theorem: str
     problem: Problem
     step_sizes: Steps
     what: str
-    average_weights: Steps
     bound: Callable[[float], Steps]
-
-
-def _with_falling_steps(
-    theorem: str, problem: Problem, t: Steps, bound: Callable[[float], Steps]
-) -> Study:
-    """γ_t = 1/(λt), and the bound of the last iterate."""
-    return Study(
-        theorem=f"{theorem}, γ = 1/(λt)",
-        problem=problem,
-        step_sizes=1 / (problem.strong_convexity * t),
-        what=LAST,
-        average_weights=np.ones_like(t),
-        bound=bound,
-    )
+    sharper: tuple[str, Callable[[float], Steps]] | None = None
+    average_weights: Steps | None = None
 
 
 def _theorem_2(problem: Problem, num_iterations: int, n: int) -> Study:
     t = np.arange(1.0, num_iterations + 1)
-    return _with_falling_steps(
-        "Theorem 2",
-        problem,
-        t,
-        lambda b: theory.strongly_convex_gap(
+    return Study(
+        theorem="Theorem 2 (30), γ = 1/(λt)",
+        problem=problem,
+        step_sizes=1 / (problem.strong_convexity * t),
+        what=DISTANCE,
+        bound=lambda b: theory.theorem_2(
+            t, squared_gradient=b, strong_convexity=problem.strong_convexity
+        ),
+    )
+
+
+def _theorem_2_loss(problem: Problem, num_iterations: int, n: int) -> Study:
+    t = np.arange(1.0, num_iterations + 1)
+    return replace(
+        _theorem_2(problem, num_iterations, n),
+        theorem="Theorem 2 times μ/2, γ = 1/(λt)",
+        what=LAST,
+        bound=lambda b: theory.strongly_convex_gap(
             t,
             squared_gradient=b,
             strong_convexity=problem.strong_convexity,
@@ -72,77 +74,107 @@ def _theorem_2(problem: Problem, num_iterations: int, n: int) -> Study:
     )
 
 
-def _theorem_2_constant(problem: Problem, num_iterations: int, n: int) -> Study:
-    steps = np.full(num_iterations, 0.05 / problem.strong_convexity)
+def _theorem_3_constant(problem: Problem, num_iterations: int, n: int) -> Study:
+    """(31) speaks of the last iterate of these steps, and (75) of those before it."""
+    steps = np.full(num_iterations, num_iterations**-0.5)
+    loss = {"smoothness": problem.smoothness, "initial_gap": _initial_gap(problem)}
+
+    def bound(b: float) -> Steps:
+        values = theory.non_convex_gradient(steps, squared_gradient=b, **loss)
+        last = num_iterations - 1  # T of (31), whose iterates are β_0 … β_T
+        values[last:] = theory.theorem_3_constant_steps(
+            [last], squared_gradient=b, **loss
+        )
+        return values
+
     return Study(
-        theorem="Theorem 2, constant γ",
+        theorem="Theorem 3 (31), γ = 1/(T+1)^½",
         problem=problem,
         step_sizes=steps,
-        what=LAST,
-        average_weights=np.ones_like(steps),
-        bound=lambda b: theory.strongly_convex_gap_under_steps(
-            steps[:-1],
-            squared_gradient=b,
-            strong_convexity=problem.strong_convexity,
-            smoothness=problem.smoothness,
-            initial_distance=_squared_distance(problem),
+        what=GRADIENT,
+        bound=bound,
+    )
+
+
+def _theorem_3_falling(problem: Problem, num_iterations: int, n: int) -> Study:
+    last = np.arange(num_iterations)  # T of (33), each of its own
+    loss = {"smoothness": problem.smoothness, "initial_gap": _initial_gap(problem)}
+    return Study(
+        theorem="Theorem 3 (33), γ = 1/(t+1)^½",
+        problem=problem,
+        step_sizes=(last + 1.0) ** -0.5,
+        what=GRADIENT,
+        bound=lambda b: theory.theorem_3_falling_steps(
+            last, squared_gradient=b, **loss
         ),
     )
 
 
-def _theorem_3(problem: Problem, num_iterations: int, n: int) -> Study:
-    # The best constant step for gradient descent's B.
+def _theorem_4(
+    problem: Problem, num_iterations: int, n: int, *, falling: bool
+) -> Study:
+    t = np.arange(1.0, num_iterations + 1)
+    lam = problem.strong_convexity
+    steps = 1 / (lam * t) if falling else np.full(num_iterations, 0.05 / lam)
+    known = {
+        "strong_convexity": lam,
+        "initial_distance": _squared_distance(problem),
+    }
+    return Study(
+        theorem=f"Theorem 4 (35), {'γ = 1/(λt)' if falling else 'constant γ'}",
+        problem=problem,
+        step_sizes=steps,
+        what=DISTANCE,
+        bound=lambda b: theory.theorem_4(steps[:-1], squared_gradient=b, **known),
+        sharper=(
+            "1 − 2γλ for 1 − γλ",
+            lambda b: theory.strongly_convex_distance(
+                steps[:-1], squared_gradient=b, **known
+            ),
+        ),
+    )
+
+
+def _best_constant_step(
+    problem: Problem, num_iterations: int, n: int
+) -> Float[np.ndarray, " T"]:
+    """Of `theory.convex_gap`, for gradient descent's B."""
     distance = _squared_distance(problem)
     best = np.sqrt(distance / (problem.squared_norm * n**2 * num_iterations))
-    steps = np.full(num_iterations, best)
+    return np.full(num_iterations, best)
+
+
+def _convex(problem: Problem, num_iterations: int, n: int) -> Study:
+    steps = _best_constant_step(problem, num_iterations, n)
     return Study(
-        theorem="Theorem 3, constant γ, averaged",
+        theorem="convex losses, constant γ, averaged",
         problem=problem,
         step_sizes=steps,
         what=AVERAGE,
         average_weights=steps,
         bound=lambda b: theory.convex_gap(
-            steps, squared_gradient=b, initial_distance=distance
+            steps, squared_gradient=b, initial_distance=_squared_distance(problem)
         ),
     )
 
 
-def _theorem_3_mean(problem: Problem, num_iterations: int, n: int) -> Study:
+def _convex_mean(problem: Problem, num_iterations: int, n: int) -> Study:
     # What the proof bounds before the convexity of L is used: no less than L(β̄).
     return replace(
-        _theorem_3(problem, num_iterations, n),
-        theorem="Theorem 3, constant γ, mean of L(β_t)",
+        _convex(problem, num_iterations, n),
+        theorem="convex losses, constant γ, mean of L(β_t)",
         what=MEAN,
-    )
-
-
-def _theorem_4(problem: Problem, num_iterations: int, n: int) -> Study:
-    start = problem.loss(jnp.zeros(problem.features.shape[1]), problem.examples)
-    gap = float(start.mean()) - problem.minimum
-    noise = problem.smoothness * problem.squared_norm * n**2
-    steps = np.full(num_iterations, np.sqrt(2 * gap / (noise * num_iterations)))
-    return Study(
-        theorem="Theorem 4, constant γ, mean ‖∇L‖²",
-        problem=problem,
-        step_sizes=steps,
-        what=GRADIENT,
-        average_weights=steps,
-        bound=lambda b: theory.non_convex_gradient(
-            steps,
-            squared_gradient=b,
-            smoothness=problem.smoothness,
-            initial_gap=gap,
-        ),
     )
 
 
 def _non_smooth_last(problem: Problem, num_iterations: int, n: int) -> Study:
     t = np.arange(1.0, num_iterations + 1)
-    return _with_falling_steps(
-        "C.4.3",
-        problem,
-        t,
-        lambda b: theory.non_smooth_gap(
+    return Study(
+        theorem="[22] of C.4.3, γ = 1/(λt)",
+        problem=problem,
+        step_sizes=1 / (problem.strong_convexity * t),
+        what=LAST,
+        bound=lambda b: theory.non_smooth_gap(
             t, squared_gradient=b, strong_convexity=problem.strong_convexity
         ),
     )
@@ -151,7 +183,7 @@ def _non_smooth_last(problem: Problem, num_iterations: int, n: int) -> Study:
 def _non_smooth_average(problem: Problem, num_iterations: int, n: int) -> Study:
     t = np.arange(1.0, num_iterations + 1)
     return Study(
-        theorem="C.4.3, γ = 2/(λ(t + 1)), averaged",
+        theorem="kinks, γ = 2/(λ(t + 1)), averaged",
         problem=problem,
         step_sizes=2 / (problem.strong_convexity * (t + 1)),
         what=AVERAGE,
@@ -163,15 +195,17 @@ def _non_smooth_average(problem: Problem, num_iterations: int, n: int) -> Study:
 
 
 # A problem and the theorem it is held against.
-STUDIES = {
+STUDIES: dict[str, tuple[str, Callable[[Problem, int, int], Study]]] = {
     "ridge": ("ridge", _theorem_2),
-    "ridge_constant": ("ridge", _theorem_2_constant),
-    "logistic": ("logistic", _theorem_2),
-    "logistic_averaged": ("logistic", _theorem_3),
+    "ridge_constant": ("ridge", partial(_theorem_4, falling=False)),
+    "ridge_falling": ("ridge", partial(_theorem_4, falling=True)),
+    "logistic": ("logistic", _theorem_2_loss),
+    "logistic_averaged": ("logistic", _convex),
     "hinge": ("hinge", _non_smooth_last),
     "hinge_averaged": ("hinge", _non_smooth_average),
-    "aligned": ("aligned", _theorem_3_mean),
-    "sigmoid": ("sigmoid", _theorem_4),
+    "aligned": ("aligned", _convex_mean),
+    "sigmoid": ("sigmoid", _theorem_3_constant),
+    "sigmoid_falling": ("sigmoid", _theorem_3_falling),
 }
 
 
@@ -236,6 +270,12 @@ def make_plans(config: Any, deadline: float) -> list[jgc.CodingPlan]:
     psi = plans.draw_psi(key, config.num_workers, config.psi_min, config.psi_max)
     p = jgc.stragglers.deadline_probabilities(psi, deadline=deadline)
     return [SCHEMES[name](p, config) for name in config.schemes]
+
+
+def _initial_gap(problem: Problem) -> float:
+    """L(β_1) less the lower bound of L, from β_1 = 0."""
+    start = problem.loss(jnp.zeros(problem.features.shape[1]), problem.examples)
+    return float(start.mean()) - problem.minimum
 
 
 def _squared_distance(problem: Problem) -> float:

@@ -10,6 +10,7 @@ checkpoints and result.
 """
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from experiments.train.report import __main__ as report
 from experiments.train.runs import (
     RESULT,
     Run,
-    Task,
     design,
     list_runs,
     restore_params,
@@ -35,6 +35,7 @@ from experiments.train.runs import (
     train,
 )
 from experiments.train.tasks import TASKS
+from experiments.train.tasks.task import Task
 
 _LOG = logging.getLogger("experiments.train")  # __name__ is __main__ here
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
@@ -54,21 +55,27 @@ def main() -> None:
         name: OPTIMIZERS[name].make(config.learning_rates[name])
         for name in config.optimizers
     }
-    paths = {
-        name: PATHS[config.path](task.loss, optimizer, config)
-        for name, optimizer in optimizers.items()
-    }
     folders = {run: run_directory(workdir, run) for run in runs}
     left = [run for run in runs if not (folders[run] / RESULT).exists()]
     _LOG.info("%d runs, %d finished before", len(runs), len(runs) - len(left))
-    with Progress(len(left), config.num_iterations) as progress:
+    with (
+        ExitStack() as opened,
+        Progress(len(left), config.num_iterations) as progress,
+    ):
+        used = dict.fromkeys(run.optimizer for run in left)
+        paths = {
+            name: opened.enter_context(
+                PATHS[config.path](task.loss, optimizers[name], config)
+            )
+            for name in used
+        }
         for run in left:
             train(run, task, paths[run.optimizer], config, folders[run], progress)
 
     report.write_report(runs, workdir)
     if task.draw is not None:
         trained = [
-            (run.title, restore_params(run, task, optimizers[run.optimizer], folder))
+            (run.title, restore_params(run, task, folder))
             for run, folder in folders.items()
             if run.seed == 0
         ]
@@ -92,7 +99,7 @@ def prepare(config: Any, workdir: Path) -> tuple[list[Run], Task]:
     for run in runs:
         design(run, config)
     task = TASKS[config.task](config, workdir)
-    smallest = np.bincount(task.partition, minlength=config.num_partitions).min()
+    smallest = np.bincount(task.assignment, minlength=config.num_partitions).min()
     if config.batch_size > smallest:
         raise ValueError(
             f"config.batch_size = {config.batch_size}; accepted: at most {smallest}, "

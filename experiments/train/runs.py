@@ -3,15 +3,14 @@
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
 import jgc
 from experiments.common.checkpoints import Checkpoints
@@ -24,43 +23,16 @@ from experiments.common.schemes import (
     find_scheme,
     read_plan,
 )
-from experiments.train.feeds import ExampleStream
 from experiments.train.optimizers import DEFAULT, OPTIMIZERS
-from experiments.train.paths import Job, TrainingPath
+from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines, write_atomically
-from jgc.decoders import second_moment_weights
-from jgc.training import init_state
-from jgc.training._simulated import Examples, Loss, Params
+from jgc.training import Job, Report, TrainingPath, partitioned
+from jgc.training._loss import Params
 
 _LOG = logging.getLogger(__name__)
 _NUM_TRIALS = 100_000
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
-
-
-class Task(NamedTuple):
-    """What is trained: everything that all runs of an experiment share.
-
-    Attributes:
-        loss: `loss(params, examples)`, the losses of the examples, each its own.
-        init: `init(key) -> params`.
-        examples: the training data on the host, a leading axis over the N examples, or
-            a stream of it.
-        partition: the partition of each example.
-        validation_loss: `validation_loss(params)`, a scalar.
-        score: `score(params)`, the named scores of a trained model, and perhaps a text
-            for people under "summary".
-        draw: `draw(trained, workdir)`, pictures of trained models, a title and the
-            parameters of each; None if there is nothing to see.
-    """
-
-    loss: Loss
-    init: Callable[[Array], Params]
-    examples: Examples | ExampleStream
-    partition: Int[Array, " N"]
-    validation_loss: Callable[[Params], Array]
-    score: Callable[[Params], dict[str, Any]]
-    draw: Callable[[Sequence[tuple[str, Params]], Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,13 +115,12 @@ class RunKeys(NamedTuple):
     params: Array
     psi: Array
     code: Array
-    masks: Array
-    batches: Array
+    run: Array
 
 
 def keys_of(seed: int) -> RunKeys:
     """The keys that everything random in a run of this seed comes from."""
-    return RunKeys(*jax.random.split(jax.random.key(seed), 5))
+    return RunKeys(*jax.random.split(jax.random.key(seed), 4))
 
 
 def design(run: Run, config: Any) -> jgc.CodingPlan:
@@ -187,34 +158,23 @@ def train(
         progress: told of every iteration.
     """
     plan, scheme = design(run, config), find_scheme(run.scheme)
-    keys = keys_of(run.seed)
-    straggler_key, mask_key = jax.random.split(keys.masks)
-    job = Job(
-        plan=plan,
-        decoder=scheme.decoder,
-        examples=task.examples,
-        partition=task.partition,
-        batch_key=keys.batches,
-        second_moment_weights=None
-        if run.noise_ratio is None
-        else second_moment_weights(plan, noise_ratio=run.noise_ratio),
-    )
+    keys, job = keys_of(run.seed), make_job(run, task, config)
 
-    with (
-        path(job) as iterations,
-        Checkpoints(directory / "checkpoints") as checkpoints,
-    ):
-        state = iterations.init(task.init(keys.params), straggler_key)
+    with path(job) as own, Checkpoints(directory / "checkpoints") as checkpoints:
+        state = own.init(keys.run, task.init(keys.params), task.model_state)
         state = checkpoints.restore_newest(like=state) or state
         start = int(state.iteration)
         progress.start_run(run.name, start)
         with MetricsWriter(directory, resume_from=start) as metrics:
             for iteration in range(start + 1, config.num_iterations + 1):
                 is_last = iteration == config.num_iterations
-                state, row = iterations.step(
-                    state, jax.random.fold_in(mask_key, iteration)
-                )
-                _check_finite(run, iteration, row["loss"])
+                state, report = own.step(state)
+                _check_finite(run, iteration, job.plan, report)
+                row = {
+                    "loss": report.loss,
+                    "answered": int(report.answered.sum()),
+                    **report.metrics,
+                }
                 if is_last or iteration % config.evaluate_every == 0:
                     row["validation_loss"] = float(task.validation_loss(state.params))
                 metrics.write(iteration, **row)
@@ -222,6 +182,7 @@ def train(
                 if is_last or iteration % config.checkpoint_every == 0:
                     metrics.flush()  # a checkpoint promises the metrics up to it
                     checkpoints.save(iteration, state)
+        write_params(directory, state.params, iteration=config.num_iterations)
     scores = task.score(state.params)
     if "summary" in scores:
         _LOG.info("%s:\n%s", run.name, scores.pop("summary"))
@@ -236,19 +197,45 @@ def train(
     write_atomically(directory / RESULT, json.dumps(result, indent=2) + "\n")
 
 
-def restore_params(
-    run: Run,
-    task: Task,
-    optimizer: optax.GradientTransformation,
-    directory: Path,
-) -> Params:
+def write_params(directory: Path, params: Params, *, iteration: int) -> None:
+    """Keeps the parameters of a finished run apart from its state."""
+    with Checkpoints(directory / "params", keep=1) as checkpoints:
+        checkpoints.save(iteration, params)
+
+
+def restore_params(run: Run, task: Task, directory: Path) -> Params:
     """The parameters at the end of a finished run."""
-    fresh = init_state(task.init(keys_of(run.seed).params), optimizer)
-    with Checkpoints(directory / "checkpoints") as checkpoints:
-        state = checkpoints.restore_newest(like=fresh)
-    if state is None:
-        raise FileNotFoundError(f"{directory} has no checkpoint")
-    return state.params
+    fresh = task.init(keys_of(run.seed).params)
+    with Checkpoints(directory / "params") as checkpoints:
+        params = checkpoints.restore_newest(like=fresh)
+    if params is None:
+        raise FileNotFoundError(f"{directory} has no parameters")
+    return params
+
+
+def make_job(run: Run, task: Task, config: Any) -> Job:
+    """The run as a training path takes it."""
+    plan, scheme = design(run, config), find_scheme(run.scheme)
+    decoder = scheme.decoder
+    if run.noise_ratio is not None:
+        decoder = jgc.decoders.two_track(
+            plan, noise_ratio=run.noise_ratio, decoder=decoder
+        )
+    observes = config.path == "ray" and config.ray.deadline
+    # GD's p are 0: it waits for every worker, whatever the deadline.
+    is_asked = not observes or scheme.waits_for_all
+    p = plan.straggler_probabilities
+    return Job(
+        plan=plan,
+        decoder=decoder,
+        data=partitioned(
+            task.source,
+            task.assignment,
+            num_partitions=config.num_partitions,
+            batch_size=config.batch_size,
+        ),
+        stragglers=jgc.stragglers.bernoulli(p) if is_asked else None,
+    )
 
 
 def _relative_errors(
@@ -287,8 +274,12 @@ def _last_metrics(directory: Path) -> dict[str, float]:
     return {name: row[name] for name in ("loss", "validation_loss")}
 
 
-def _check_finite(run: Run, iteration: int, loss: float) -> None:
-    if not math.isfinite(loss):
+def _check_finite(
+    run: Run, iteration: int, plan: jgc.CodingPlan, report: Report
+) -> None:
+    loss = report.loss
+    is_known = report.answered[np.asarray(plan.edge_worker)].any()
+    if is_known and not math.isfinite(loss):
         raise FloatingPointError(
             f"{run.name}: the loss is {loss} at iteration {iteration}; lower "
             f"config.learning_rates.{run.optimizer}"

@@ -167,12 +167,6 @@ def check(config: ConfigDict) -> None:
     )
     require(
         config,
-        "batch_size",
-        lambda value: value == 0 or config.path == "simulated",
-        f"0 where path is {config.path}: mini-batches are for path = simulated",
-    )
-    require(
-        config,
         "data.in_memory",
         lambda value: value or config.task == "detection",
         f"True where task is {config.task}",

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 from absl import flags
@@ -42,7 +43,8 @@ from experiments.wallclock.problem import (
 from experiments.wallclock.report import write_report
 from experiments.wallclock.schemes import NAMES, make_entry
 from jgc._files import write_atomically
-from jgc.distributed import Driver, LatencyLog, WorkerPool
+from jgc.distributed import LatencyLog, WorkerPool, ray
+from jgc.training import Job, arrays, partitioned
 
 _LOG = logging.getLogger("experiments.wallclock")  # __name__ is __main__ here
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
@@ -75,33 +77,40 @@ def measure(
     The loss is computed afterwards: no scheme is charged for being watched.
     """
     entry = make_entry(run.scheme, machines, config, run.seed)
-    driver = Driver(
-        pool,
+    path = ray(
         loss,
         optax.sgd(config.learning_rate),
-        entry.plan,
-        params=problem.params,
-        examples=problem.examples,
-        partition=problem.partition,
+        pool=pool,
         policy=entry.policy,
-        decoder=entry.decoder,
-        adaptation=entry.adaptation,
         delays=machines.delays(entry.plan.batch_sizes, config.num_partitions),
     )
-    state = driver.init(problem.params)
-    # Compiles: an iteration that is not counted, with nobody to wait for.
-    driver.advance(state, asked=np.zeros(config.num_workers, bool))
-    seconds, path = [0.0], [np.asarray(state.params)]
-    answered: list[int] = []
-    began = time.perf_counter()
-    with LatencyLog(latencies, num_workers=config.num_workers) as log:
+    job = Job(
+        plan=entry.plan,
+        data=partitioned(
+            arrays(problem.examples),
+            problem.partition,
+            num_partitions=config.num_partitions,
+        ),
+        decoder=entry.decoder,
+        following=entry.following,
+    )
+    with (
+        path(job) as own,
+        LatencyLog(latencies, num_workers=config.num_workers) as log,
+    ):
+        state = own.init(jax.random.key(run.seed), problem.params)
+        # Compiles: an iteration that is not counted, with nobody to wait for.
+        own.step(state, np.zeros(config.num_workers, bool))
+        seconds, iterates = [0.0], [np.asarray(state.params)]
+        answered: list[int] = []
+        began = time.perf_counter()
         while seconds[-1] < config.seconds and len(answered) < config.most_iterations:
-            state, round = driver.advance(state)
+            state, report = own.step(state)
             seconds.append(time.perf_counter() - began)
-            path.append(np.asarray(state.params))
-            answered.append(int(round.mask.sum()))
-            log.write(round.latencies)
-    losses = np.asarray(mean_losses(np.stack(path), problem.examples), np.float64)
+            iterates.append(np.asarray(state.params))
+            answered.append(int(report.answered.sum()))
+            log.write(report.details.latencies)
+    losses = np.asarray(mean_losses(np.stack(iterates), problem.examples), np.float64)
     return {
         "scheme": run.scheme,
         "seed": run.seed,

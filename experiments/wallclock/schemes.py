@@ -9,8 +9,9 @@ import jgc
 from experiments.common.schemes import SCHEMES
 from experiments.wallclock.problem import Machines
 from jgc.design import redesign
-from jgc.distributed import Adaptation, Policy, fixed_deadline, wait_for
+from jgc.distributed import Policy, fixed_deadline, wait_for
 from jgc.stragglers.estimation import forgetting
+from jgc.training import Following
 
 WAIT_FOR_ALL, ADAPTIVE = "wait_for_all", "adaptive_interval"
 NAMES = (
@@ -32,7 +33,7 @@ class Entry(NamedTuple):
     plan: jgc.CodingPlan
     decoder: jgc.decoders.Decoder
     policy: Policy
-    adaptation: Adaptation | None = None
+    following: Following | None = None
 
 
 def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
@@ -49,10 +50,10 @@ def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
     policy = fixed_deadline(deadline)
     if name == ADAPTIVE:
         plan = jgc.codes.interval(np.full(k, 0.5), num_partitions=n, layers=2)
-        adaptation = Adaptation(
+        following = Following(
             estimator=forgetting(k, memory=config.memory), every=config.redesign_every
         )
-        return Entry(plan, jgc.decoders.fixed, policy, adaptation)
+        return Entry(plan, jgc.decoders.fixed, policy, following)
     scheme = SCHEMES[name]
     key = jax.random.key(seed)
     left = deadline - config.overhead

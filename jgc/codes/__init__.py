@@ -1,10 +1,11 @@
 """Gradient codes: each constructor takes p and n and returns a `CodingPlan`.
 
-Optimal for aligned gradients: `interval` (start here), `scheme_i`, `scheme_ii`,
-`sparse`, `dense`; `on_placement` for data already placed and `reference` for
-constraints. Exact for few stragglers: `fractional_repetition`, `cyclic_repetition`.
-Random: `bernoulli_placement`, `stochastic`, `random_graph`, with `placement_report`. Without
-redundancy: `uncoded`, `straggler_free`.
+Best of the unbiased codes with fixed weights for aligned gradients: `interval` (start
+here), `scheme_i`, `scheme_ii`, `sparse`, `dense`; `on_placement` for data already
+placed and `reference` for constraints. Exact for few stragglers:
+`fractional_repetition`, `cyclic_repetition`. Random: `bernoulli_placement`,
+`stochastic`, `random_graph`, with `placement_report`. Without redundancy: `uncoded`,
+`straggler_free`.
 """
 
 from jgc.codes._bernoulli_placement import bernoulli_placement

@@ -16,9 +16,21 @@ def dense(
 ) -> CodingPlan:
     """The dense code (41): α_i^j = δ_i^{-1}/D for every partition, load k.
 
-    The least error of all unbiased codes whatever the gradients, n²/D aligned and n/D
-    orthogonal, and under mini-batch noise; at k times the work of uncoded descent. The
-    yardstick for `interval`, whose `layers` lead up to it.
+    Of all unbiased codes with fixed weights, for independent stragglers, it has the
+    least error whatever the gradients g_j are [ours]. For fixed weights the error is
+    Σ_i δ_i ‖Σ_j α_i^j g_j‖², and by Cauchy and Schwarz
+
+        ‖g‖² = ‖Σ_i Σ_j α_i^j g_j‖² ≤ D Σ_i δ_i ‖Σ_j α_i^j g_j‖²,
+
+    with equality here: ‖g‖²/D, which is n²/D for equal and n/D for orthogonal g_j of
+    norm 1. The same of each column of α gives the least variance under mini-batches
+    (C.4.1). All that at k times the work of uncoded descent: the yardstick for fixed
+    weights, up to which the `layers` of `interval` lead.
+
+    It says nothing of decoders that look at who answered. At the same load
+    `fractional_repetition` with d = k, decoded by one representative, errs only where
+    nobody answers, E‖g − ĝ‖² = ‖g‖² Π_i p_i: for k = 10 and p_i = 0.1 it is
+    10^-10 ‖g‖², where this code has 0.011 ‖g‖².
 
     Args:
         p: straggler probabilities (k,), each in [0, 1], not all 1; any order. Workers
@@ -29,6 +41,12 @@ def dense(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = dense([0.5, 0.5, 0.75], num_partitions=4)  # D = 1 + 1 + 1/3
+        >>> round(jgc.residual.exact(plan).mean / 4**2, 6)  # 1/D of ‖g‖²
+        0.428571
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     shares = inverse_odds_shares(p)

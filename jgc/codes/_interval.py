@@ -20,7 +20,16 @@ def interval(
 
     McNaughton's wrap-around rule applied to gradient coding; not in the paper. Every
     α ≥ 0, so that all bounds of the paper hold for all gradients, and there is no
-    allocation to choose: the code to start with. Load at most (n + k − 1)/n.
+    allocation to choose: where weights are fixed, the code to start with. Load at most
+    (n + k − 1)/n.
+
+    What is proved is for fixed weights and independent stragglers: for equal gradients
+    no unbiased code, of whatever load, has an error below its n²/D (Theorem 1). For
+    gradients that differ the least is `dense`'s, and no code is known to be best at
+    this load. Nor is it best for decoders that look at who answered: for k = n = 10 and
+    p_i = 0.1 at load 2 (two layers) its error is 0.011 ‖g‖² for equal and 0.056 ‖g‖²
+    for orthogonal gradients, that of `fractional_repetition` with d = 2, decoded by
+    representatives, 0.0021 and 0.010, with a bias of 1 %.
 
     With `layers` r > 1 it is the mean of r such codes, each shifted by one partition
     against the last: load up to (n + k − 1 + (r − 1)k)/n, less error when gradients
@@ -36,6 +45,12 @@ def interval(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> plan = interval([0.2, 0.2, 0.5, 0.5], num_partitions=4)
+        >>> plan.alpha().round(2).tolist()  # Y = 1.6, 1.6, 0.4, 0.4
+        [[1.0, 0.6, 0.0, 0.0], [0.0, 0.4, 1.0, 0.2], [0.0, 0.0, 0.0, 0.4], \
+[0.0, 0.0, 0.0, 0.4]]
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     layers = _checks.count("layers", layers)

@@ -34,20 +34,21 @@ def on_placement(
     gradients: GradientsLike = 1.0,
     expected_weights: ArrayLike | None = None,
 ) -> CodingPlan:
-    """The unbiased code of least error on a given placement: new p, no data moved.
+    """The best code on a given placement: new p, no data moved.
 
-    Least is Σ_i δ_i [(1 − ρ) Σ_j (α_i^j)² + ρ (Σ_j α_i^j)²], the residual error for
-    gradients of similarity ρ. At the default ρ = 1, the paper's objective (15), workers
-    and partitions that hang together get the optimal row sums among themselves: Y for
-    a connected placement, whose error is then n²/D whatever the placement. On a tree
-    (Schemes I, II, connected interval codes) that decides every α, found by leaf
-    elimination in O(n + k); on other placements, of the α with these row sums, those of
-    least error for ρ = 0 (of p that span six orders of magnitude or less) are
-    taken. ρ < 1 or cycles cost one sparse linear solve, for thousands of workers.
+    Of the unbiased codes with fixed weights it has the least error
+    Σ_i δ_i [(1 − ρ) Σ_j (α_i^j)² + ρ (Σ_j α_i^j)²], for gradients of similarity ρ. At
+    the default ρ = 1, the paper's objective (15), workers and partitions that hang
+    together get the optimal row sums among themselves: Y for a connected placement,
+    whose error is then n²/D whatever the placement. On a tree (Schemes I, II, connected
+    interval codes) that decides every α, found by leaf elimination in O(n + k); on
+    other placements, of the α with these row sums, those of least error for ρ = 0 (of p
+    that span six orders of magnitude or less) are taken. ρ < 1 or cycles cost one
+    sparse linear solve, for thousands of workers.
 
     Good for following p as it is estimated anew. Not good for p that has moved far
     from the one that the data was placed for: α may become negative and large; a
-    a lower similarity or `reference(…, nonnegative=True)` holds them back.
+    lower similarity or `reference(…, nonnegative=True)` holds them back.
 
     Args:
         p: the new straggler probabilities (k,), each in [0, 1], not all 1. Workers with

@@ -34,7 +34,7 @@ def reference(
     nonnegative: bool = False,
     expected_weights: ArrayLike | None = None,
 ) -> CodingPlan:
-    """The unbiased code of least error by convex optimisation, (P3) and C.4.1.
+    """The best unbiased code with fixed weights, by convex optimisation, (P3), C.4.1.
 
     Minimises C Σ_i δ_i [(1 − ρ) Σ_j (α_i^j)² + ρ (Σ_j α_i^j)²] + σ² Σ_ij δ_i (α_i^j)²
     under Σ_i α_i^j = 1, by cvxpy with Clarabel (extra "reference"). The first term is

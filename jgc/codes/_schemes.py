@@ -19,8 +19,9 @@ def scheme_i(
     """Scheme I (24): all workers share one partition, the others are exclusive.
 
     α_i = Y_i − b_i + 1 on the shared partition and 1 on the b_i − 1 exclusive ones.
-    Unbiased, least error for aligned gradients, load (n + k − 1)/n. Gradients that
-    differ between partitions cost it more than `interval`.
+    Unbiased; of all unbiased codes with fixed weights the least error for aligned
+    gradients (Theorem 1), load (n + k − 1)/n. Gradients that differ between partitions
+    cost it more than `interval`.
 
     Args:
         p: straggler probabilities (k,), each in [0, 1], not all 1; any order.
@@ -67,10 +68,10 @@ def scheme_ii(
 ) -> CodingPlan:
     """Scheme II (25–27): neighbours in the order of p share exactly one partition.
 
-    Unbiased, least error for aligned gradients, load (n + k − 1)/n; no partition is
-    on more than two workers where b_i ≥ 2 but at the ends. Gradients that differ
-    between partitions cost it more than `interval` unless b follows Y: then it is the
-    interval code.
+    Unbiased; of all unbiased codes with fixed weights the least error for aligned
+    gradients (Theorem 1), load (n + k − 1)/n; no partition is on more than two workers
+    where b_i ≥ 2 but at the ends. Gradients that differ between partitions cost it more
+    than `interval` unless b follows Y: then it is the interval code.
 
     Args:
         p: straggler probabilities (k,), each in [0, 1], not all 1; any order.

@@ -1,6 +1,6 @@
 """Two tracks: one decoding of the gradient, another of what its second moment is of."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +21,12 @@ class TwoTrack(Decoder):
     Attributes:
         first: the decoder of the first track.
         second: v (k,).
-        noise_ratio: Λ of v.
+        noise_ratio: Λ of v; data, so that another one compiles nothing again.
     """
 
     first: Decoder
     second: Float[np.ndarray | Array, " k"]
-    noise_ratio: float = field(metadata={"static": True})
+    noise_ratio: float | Float[Array, ""]
 
     num_tracks = 2
 
@@ -62,17 +62,21 @@ class TwoTrack(Decoder):
 
 
 def two_track(
-    plan: CodingPlan, *, noise_ratio: float = 1.0, decoder: Decoder = fixed
+    plan: CodingPlan,
+    *,
+    noise_ratio: float | Float[Array, ""] = 1.0,
+    decoder: Decoder = fixed,
 ) -> Decoder:
     """`decoder` for the gradient, and v of (42) for the one whose square is taken.
 
     Args:
         plan: the code, on the host.
         noise_ratio: Λ ≥ 0, may be infinite; how much the gradient outweighs its noise.
-        decoder: of the first track.
+            May be traced, and then is not checked.
+        decoder: of the first track, which has one track.
 
     Raises:
-        ValueError: a negative or NaN Λ.
+        ValueError: a negative or NaN Λ, or a decoder of two tracks.
 
     Example:
         >>> import jgc
@@ -80,6 +84,28 @@ def two_track(
         >>> two_track(plan)(plan, np.array([True, False])).shape
         (2, 2)
     """
-    return TwoTrack(
-        decoder, second_moment_weights(plan, noise_ratio=noise_ratio), noise_ratio
+    if decoder.num_tracks != 1:
+        raise ValueError(f"decoder must have one track, got {decoder.name!r}")
+    second: np.ndarray | Array
+    if isinstance(noise_ratio, jax.core.Tracer):
+        limit = second_moment_weights(plan, noise_ratio=np.inf)
+        second = shrinkage(plan, noise_ratio) * limit
+    else:
+        noise_ratio = float(noise_ratio)
+        second = second_moment_weights(plan, noise_ratio=noise_ratio)
+    return TwoTrack(decoder, second, noise_ratio)
+
+
+def shrinkage(plan: CodingPlan, noise_ratio: Float[Array, ""]) -> Float[Array, ""]:
+    """κ = ΛD/(1 + ΛD), by which v of Λ > 0 is v of Λ = ∞ (42)–(43), Λ traced."""
+    limit = second_moment_weights(plan, noise_ratio=np.inf)
+    sums = np.bincount(
+        np.asarray(plan.edge_worker),
+        weights=np.asarray(plan.edge_coefficient, np.float64),
+        minlength=plan.num_workers,
     )
+    # There v_i = n/(p_i s_i D); a worker without a sum s_i says nothing of D.
+    at = int(np.argmax(np.abs(limit * sums)))
+    inverse = plan.straggler_probabilities[at] * limit[at] * sums[at]
+    ratio = jnp.asarray(noise_ratio, jnp.result_type(float))
+    return 1 / (1 + inverse / plan.num_partitions / ratio)

@@ -1,8 +1,12 @@
-"""COCO's scores, by pycocotools, on original coordinates and category ids."""
+"""COCO's scores on original coordinates and category ids.
+
+Pycocotools is the reference. Hotcoco gives the same twelve numbers some fifty times
+faster: val2017 takes it a second, pycocotools a minute.
+"""
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +34,7 @@ class CocoScores(NamedTuple):
         ar_small: `ar100` over small objects.
         ar_medium: `ar100` over medium objects.
         ar_large: `ar100` over large objects.
-        summary: the twelve lines that pycocotools prints.
+        summary: the twelve lines that the scorer prints.
     """
 
     ap: float
@@ -91,21 +95,25 @@ def coco_results(
             f"labels 0 to {len(category_ids) - 1}"
         )
 
-    results = []
-    for image, slot in np.argwhere(valid):
-        height, width = sizes[image_ids[image]]
-        ymin, xmin, ymax, xmax = (
-            boxes[image, slot].astype(np.float64) * (height, width, height, width)
-        ).tolist()
-        results.append(
-            {
-                "image_id": image_ids[image],
-                "category_id": int(category_ids[labels[image, slot]]),
-                "bbox": [xmin, ymin, xmax - xmin, ymax - ymin],
-                "score": float(scores[image, slot]),
-            }
-        )
-    return results
+    image = np.nonzero(valid)[0]
+    size = np.array([sizes[i] for i in image_ids], np.float64).reshape(-1, 2)[image]
+    low = boxes[valid][:, :2].astype(np.float64) * size
+    high = boxes[valid][:, 2:].astype(np.float64) * size
+    columns = (
+        image.tolist(),
+        labels[valid].tolist(),
+        np.concatenate([low, high - low], axis=1)[:, [1, 0, 3, 2]].tolist(),
+        scores[valid].tolist(),
+    )
+    return [
+        {
+            "image_id": image_ids[image],
+            "category_id": int(category_ids[label]),
+            "bbox": box,
+            "score": score,
+        }
+        for image, label, box, score in zip(*columns, strict=True)
+    ]
 
 
 def evaluate(
@@ -114,6 +122,7 @@ def evaluate(
     ground_truth: Mapping[str, Any],
     *,
     category_ids: Sequence[int],
+    scorer: str = "pycocotools",
 ) -> CocoScores:
     """Score detections as COCO does; nothing is printed.
 
@@ -129,55 +138,72 @@ def evaluate(
             y, width, height in pixels), area and iscrowd; "categories" with id. It
             is not changed.
         category_ids: COCO's category id of each label.
+        scorer: "pycocotools", or "hotcoco" of the extra `scores`.
 
     Raises:
-        ValueError: see `coco_results`.
-        ImportError: pycocotools is not installed.
+        ValueError: see `coco_results`; or there is no such scorer.
+        ImportError: the scorer is not installed.
     """
-    # By name: an experiment without a score has no need of pycocotools.
-    coco = require("pycocotools.coco", extra="detection")
-    cocoeval = require("pycocotools.cocoeval", extra="detection")
+    if scorer not in _SCORERS:
+        raise ValueError(f"scorer={scorer!r} must be one of {sorted(_SCORERS)}")
+    make_index, make_run = _SCORERS[scorer]()
     image_ids = [int(i) for i in image_ids]
     results = coco_results(
         detections, image_ids, ground_truth, category_ids=category_ids
     )
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
-        truth = _index(coco, ground_truth, ground_truth["annotations"])
+        truth = make_index(_data_set(ground_truth, ground_truth["annotations"]))
         # loadRes refuses an empty list; an index of no annotations scores the same.
         # Areas are what loadRes would add, for the scores by size.
-        found = _index(
-            coco,
-            ground_truth,
-            [
-                result
-                | {
-                    "id": number,
-                    "area": result["bbox"][2] * result["bbox"][3],
-                    "iscrowd": 0,
-                }
-                for number, result in enumerate(results, start=1)
-            ],
-        )
-        run = cocoeval.COCOeval(truth, found, "bbox")
+        found = [
+            result
+            | {
+                "id": number,
+                "area": result["bbox"][2] * result["bbox"][3],
+                "iscrowd": 0,
+            }
+            for number, result in enumerate(results, start=1)
+        ]
+        run = make_run(truth, make_index(_data_set(ground_truth, found)), "bbox")
         run.params.imgIds = sorted(image_ids)
         run.evaluate()
         run.accumulate()
     summary = io.StringIO()
     with contextlib.redirect_stdout(summary):
         run.summarize()
-    return CocoScores._make([*run.stats.tolist(), summary.getvalue()])
+    return CocoScores._make([*np.asarray(run.stats).tolist(), summary.getvalue()])
 
 
-def _index(
-    coco: Any, ground_truth: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]
-) -> Any:
-    """A pycocotools index; of copies, since COCOeval writes into annotations."""
-    index = coco.COCO()
-    index.dataset = {
+def _data_set(
+    ground_truth: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A data set of copies, since COCOeval writes into annotations."""
+    return {
         "images": list(ground_truth["images"]),
         "categories": list(ground_truth["categories"]),
         "annotations": [dict(annotation) for annotation in annotations],
     }
-    index.createIndex()
-    return index
+
+
+def _pycocotools() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    # By name: an experiment without a score has no need of it.
+    coco = require("pycocotools.coco", extra="detection")
+    cocoeval = require("pycocotools.cocoeval", extra="detection")
+
+    def index(data_set: dict[str, Any]) -> Any:
+        made = coco.COCO()
+        made.dataset = data_set
+        made.createIndex()
+        return made
+
+    return index, cocoeval.COCOeval
+
+
+def _hotcoco() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    hotcoco = require("hotcoco", extra="scores")
+    return hotcoco.COCO, hotcoco.COCOeval
+
+
+# What makes an index of a data set, and what scores one against another.
+_SCORERS = {"pycocotools": _pycocotools, "hotcoco": _hotcoco}

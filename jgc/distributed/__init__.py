@@ -1,24 +1,20 @@
 """Workers in processes of their own, on one machine or many (extra "distributed").
 
     with WorkerPool(plan.num_workers) as pool:          # or address="host:6379"
-        driver = Driver(
-            pool, loss, optax.sgd(0.1), plan,
-            params=params, examples=examples, partition=partition,
-            policy=fixed_deadline(0.5),                 # seconds
-        )
-        state = driver.init(params)
-        for _ in range(1000):
-            state, round = driver.advance(state)        # round.mask, round.loss, …
+        path = ray(loss, optax.sgd(0.1), pool=pool, policy=fixed_deadline(0.5))
+        with path(Job(plan=plan, data=data)) as run:
+            state = run.init(key, params)
+            for _ in range(1000):
+                state, report = run.step(state)  # report.answered, report.details, …
 
 Real processes and a real deadline: late messages are dropped, workers that die or hang
 are stragglers until another process has taken their place, messages with NaN or of a
 wrong shape are not decoded. For the same masks the answer is that of
-`jgc.training.make_step`.
+`jgc.training.simulated`.
 """
 
-from jgc.distributed._adaptation import Adaptation
-from jgc.distributed._driver import Driver, Round
 from jgc.distributed._latency_log import LatencyLog
+from jgc.distributed._path import Details, ray
 from jgc.distributed._policies import (
     Policy,
     Waiting,
@@ -29,14 +25,13 @@ from jgc.distributed._policies import (
 from jgc.distributed._pool import WorkerPool
 
 __all__ = [
-    "Adaptation",
-    "Driver",
+    "Details",
     "LatencyLog",
     "Policy",
-    "Round",
     "Waiting",
     "WorkerPool",
     "fixed_deadline",
+    "ray",
     "wait_for",
     "wait_for_error",
 ]

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 from jgc import _checks
 from jgc._extras import require
 from jgc.distributed._cluster import connect, worker_environment
-from jgc.distributed._worker import Work, Worker
-from jgc.training._simulated import Examples
+from jgc.distributed._worker import Question, Work, Worker
+from jgc.training import Partitions
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,16 +61,15 @@ class _Assignment:
 
     work: Any  # a reference to the Work
     delays: Float[np.ndarray, "T k"] | None
-    held: Sequence[Int[np.ndarray, " b"]]
-    partitions: Sequence[Any]  # references to the examples of each
+    data: Sequence[Any]  # a reference to the partitions of each worker, None: none
+    key: np.ndarray
 
 
 @dataclass(frozen=True)
 class _Broadcast:
     """What workers are asked in a round."""
 
-    iteration: int
-    params: Any  # a reference
+    question: Any  # a reference
     coefficients: Sequence[Float[np.ndarray, " b"]]
     asked: Bool[np.ndarray, " k"]
 
@@ -149,21 +148,24 @@ class WorkerPool:
     def assign(
         self,
         work: Work,
-        partitions: Sequence[Examples],
+        data: Partitions,
         held: Sequence[Int[np.ndarray, " b"]],
+        key: np.ndarray,
         *,
         delays: Float[np.ndarray, "T k"] | None = None,
     ) -> None:
-        """Gives each worker its partitions and waits until all have compiled.
+        """Tells each worker its partitions and waits until all have compiled.
 
+        Workers read their examples themselves; of arrays each is sent its own.
         Workers without partitions are never asked. Tasks of an earlier run are dropped.
 
         Args:
             work: what all of them share.
-            partitions: D_1 … D_n; each goes to the object store once.
+            data: the n partitions.
             held: the partitions of each worker.
+            key: of the run, `jax.random.key_data`.
             delays: seconds that worker i sleeps before its task of iteration t, at
-                [(t − 1) mod T, i], for experiments.
+                [t mod T, i], for experiments.
 
         Raises:
             ValueError: `held` is for another number of workers.
@@ -176,9 +178,8 @@ class WorkerPool:
             )
         self._broadcast = None
         self._round += 1
-        self._assignment = _Assignment(
-            self._ray.put(work), delays, held, [self._ray.put(x) for x in partitions]
-        )
+        own = [self._ray.put(data.select(own)) if own.size else None for own in held]
+        self._assignment = _Assignment(self._ray.put(work), delays, own, key)
         for worker, slot in enumerate(self._slots):
             slot.call = None
             if held[worker].size:
@@ -194,23 +195,19 @@ class WorkerPool:
 
     def begin_round(
         self,
-        iteration: int,
-        params: Float[np.ndarray, " size"],
+        question: Question,
         coefficients: Sequence[Float[np.ndarray, " b"]],
         asked: Bool[np.ndarray, " k"],
     ) -> int:
         """Sends parameters to the workers `asked`; returns the number of the round.
 
         Args:
-            iteration: of the run, from 1.
-            params: as one vector; it goes to the object store once.
+            question: the parameters and more; it goes to the object store once.
             coefficients: a_ij of each worker's edges.
             asked: whose messages are wanted; they hold partitions.
         """
         self._round += 1
-        self._broadcast = _Broadcast(
-            iteration, self._ray.put(params), coefficients, asked
-        )
+        self._broadcast = _Broadcast(self._ray.put(question), coefficients, asked)
         for worker, slot in enumerate(self._slots):
             if slot.is_ready and slot.call is None:
                 self._give_task(worker)
@@ -269,8 +266,7 @@ class WorkerPool:
         slot.round = self._round
         slot.call = slot.actor.work.remote(
             self._round,
-            broadcast.iteration,
-            broadcast.params,
+            broadcast.question,
             broadcast.coefficients[worker],
         )
         slot.called_at = time.monotonic()
@@ -286,7 +282,8 @@ class WorkerPool:
         slot.call = slot.actor.setup.remote(
             assignment.work,
             delays,
-            *(assignment.partitions[j] for j in assignment.held[worker]),
+            assignment.data[worker],
+            assignment.key,
         )
         slot.called_at = time.monotonic()
 

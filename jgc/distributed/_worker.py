@@ -3,9 +3,8 @@
 Nothing here knows of Ray; `jgc.distributed._pool` makes an actor of it.
 """
 
-import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Float
 
 from jgc.distributed._messages import Answer
-from jgc.training._simulated import Examples, Loss, Params, coded_gradient
+from jgc.training import Batch, Loss, Partitions, coded_gradient
+from jgc.training._feed import Feed
+from jgc.training._loss import ModelState, Params
+from jgc.training._state import run_keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,17 +26,34 @@ class Work:
     """What all workers of a run share.
 
     Attributes:
-        loss: `loss(params, examples)`, the losses of the examples, each its own.
+        loss: of the user.
         params: the parameters' structure, a pytree of `jax.ShapeDtypeStruct`.
-        num_examples: N over all partitions; the objective is the mean loss.
+        model_state: the structure of the model's state; () where it has none.
         chunk_size: examples in one pass; None: all. A worker drops a task that was
-            overtaken between chunks, and never in the middle of one.
+            overtaken between passes, and never in the middle of one.
     """
 
     loss: Loss
     params: Params
-    num_examples: int
+    model_state: ModelState = ()
     chunk_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a round's messages are asked for with.
+
+    Attributes:
+        params: as one vector.
+        model_state: of the model, leaves as NumPy arrays.
+        key: of the run, `jax.random.key_data`.
+        iteration: from 0.
+    """
+
+    params: Float[np.ndarray, " size"]
+    model_state: ModelState
+    key: np.ndarray
+    iteration: int
 
 
 class Worker:
@@ -44,41 +63,49 @@ class Worker:
         """Without data: `setup` brings it."""
         self._newest = 0
         self._news = threading.Condition()
+        self._feed: Feed | None = None
 
     def setup(
         self,
         work: Work,
         delays: Float[np.ndarray, " T"] | None,
-        *partitions: Examples,
+        data: Partitions,
+        key: np.ndarray,
     ) -> None:
         """Takes its partitions and compiles; may be called again for another run.
 
         Args:
             work: of the run.
-            delays: seconds to sleep before the task of iteration t, at (t − 1) mod T:
-                a slow machine for experiments. None: it works at once.
-            partitions: D_j of each of the worker's edges, in their order.
+            delays: seconds to sleep before the task of iteration t, at t mod T: a slow
+                machine for experiments. None: it works at once.
+            data: the worker's partitions, in the order of its edges; it reads them
+                itself.
+            key: of the run.
         """
+        if self._feed is not None:
+            self._feed.close()
         self._delays = delays
-        self._message = message_function(work, len(partitions))
-        self._chunks = list(_chunks(partitions, work.chunk_size))
-        size, dtype = vector_of(work.params)
-        zeros = np.zeros(size, dtype)
-        self._compute(zeros, np.zeros(len(partitions), np.float32), lambda: False)
+        self._feed = Feed(data)
+        held, b = len(data.number), data.batch_size
+        chunk = work.chunk_size
+        self._per_call = held if chunk is None else min(held, max(1, chunk // b))
+        self._message = message_function(work)
+        zeros = np.zeros(*vector_of(work.params))
+        state = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), work.model_state)
+        question = Question(zeros, state, key, 0)
+        self._compute(question, np.zeros(held, np.float32), lambda: False)
 
     def work(
         self,
         round: int,
-        iteration: int,
-        params: Float[np.ndarray, " size"],
+        question: Question,
         coefficients: Float[np.ndarray, " b"],
     ) -> Answer | None:
         """The message for these parameters, or None if newer ones came in the meantime.
 
         Args:
             round: of the pool; greater for newer parameters.
-            iteration: of the run, from 1.
-            params: as one vector.
+            question: of the round.
             coefficients: a_ij of the worker's edges.
         """
 
@@ -86,11 +113,10 @@ class Worker:
             return self._newest > round
 
         if self._delays is not None:
-            seconds = float(self._delays[(iteration - 1) % len(self._delays)])
+            seconds = float(self._delays[question.iteration % len(self._delays)])
             with self._news:
                 self._news.wait_for(is_overtaken, timeout=seconds)
-        result = self._compute(params, coefficients, is_overtaken)
-        return None if result is None else Answer(*result)
+        return self._compute(question, coefficients, is_overtaken)
 
     def skip_to(self, round: int) -> None:
         """Drops tasks of earlier rounds; called from another thread than `work`."""
@@ -100,57 +126,65 @@ class Worker:
 
     def _compute(
         self,
-        params: Float[np.ndarray, " size"],
+        question: Question,
         coefficients: Float[np.ndarray, " b"],
         is_overtaken: Callable[[], bool],
-    ) -> tuple[Float[np.ndarray, " size"], Float[np.ndarray, " b"]] | None:
-        vector = jnp.asarray(params)
+    ) -> Answer | None:
+        assert self._feed is not None
+        key = jax.random.wrap_key_data(jnp.asarray(question.key))
+        if is_overtaken():
+            return None
+        batch = self._feed.read(key, question.iteration)
+        of_iteration = jax.random.fold_in(run_keys(key).loss, question.iteration)
         total: Any = None
-        for chunk in self._chunks:
+        outputs = []
+        held = coefficients.size
+        for start in range(0, held, self._per_call):
             if is_overtaken():
                 return None
-            part = self._message(vector, coefficients, *chunk)
-            total = part if total is None else _add(total, part)
+            # Equal passes: the last begins earlier, and what it repeats counts as 0.
+            first = min(start, held - self._per_call)
+            rows = np.arange(first, first + self._per_call)
+            part, *seen = self._message(
+                question.params,
+                question.model_state,
+                of_iteration,
+                jax.tree.map(lambda leaf, rows=rows: leaf[rows], batch),
+                np.where(rows >= start, coefficients[rows], 0),
+            )
+            total = part if total is None else total + part
             jax.block_until_ready(total)
-        if total is None:  # its partitions are empty
-            return np.zeros_like(params), np.zeros_like(coefficients)
-        message, losses = total
-        return np.asarray(message), np.asarray(losses)
+            outputs.append(jax.tree.map(lambda x, s=start - first: x[s:], seen))
+        losses, others = jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
+        return Answer(np.asarray(total), losses, tuple(jax.tree.leaves(others)))
 
 
-@functools.partial(jax.jit, donate_argnums=0)
-def _add(total: Any, part: Any) -> Any:
-    return jax.tree.map(jnp.add, total, part)
+def message_function(work: Work) -> Callable[..., Any]:
+    """A jit-compiled `message(params, model_state, key, batch, a)`.
 
-
-def message_function(
-    work: Work, num_partitions: int
-) -> Callable[..., tuple[Float[Array, " size"], Float[Array, " b"]]]:
-    """A jit-compiled `message(params, a, examples, partition, is_real)`.
-
-    A chunk's Σ_j a_ij g_j and the sum of its losses in each of the worker's partitions,
-    in one forward and one backward pass. The coefficients are an argument: a code that
-    was re-designed needs no compilation.
+    Σ_j a_ij g_j of some of a worker's partitions as one vector, their mean losses and
+    their other outputs. The coefficients are an argument: a code that was re-designed
+    needs no compilation.
     """
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), work.params)
-    _, unravel = ravel_pytree(zeros)
+    _, unravel = ravel_pytree(
+        jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), work.params)
+    )
 
     @jax.jit
     def message(
-        params: Float[Array, " size"],
-        coefficients: Float[Array, " b"],
-        examples: Examples,
-        partition: Int[Array, " m"],
-        is_real: Bool[Array, " m"],
-    ) -> tuple[Float[Array, " size"], Float[Array, " b"]]:
-        weights = coefficients[partition] / work.num_examples
-        gradient, each = coded_gradient(
-            work.loss, unravel(params), examples, jnp.where(is_real, weights, 0)
+        params: Any, model_state: ModelState, key: Any, batch: Batch, coefficients: Any
+    ) -> Any:
+        found = coded_gradient(
+            work.loss,
+            unravel(params),
+            batch,
+            coefficients,
+            key=key,
+            model_state=model_state,
+            chunk_size=work.chunk_size,
         )
-        of_partition = jax.ops.segment_sum(
-            jnp.where(is_real, each, 0), partition, num_partitions
-        )
-        return ravel_pytree(gradient)[0], of_partition
+        others = (found.model_states if work.loss.has_state else (), found.metrics)
+        return ravel_pytree(found.gradient)[0], found.losses, others
 
     return message
 
@@ -159,30 +193,3 @@ def vector_of(params: Params) -> tuple[int, np.dtype]:
     """Size and precision of the parameters as one vector."""
     vector = jax.eval_shape(lambda tree: ravel_pytree(tree)[0], params)
     return vector.size, vector.dtype
-
-
-def _chunks(
-    partitions: tuple[Examples, ...], chunk_size: int | None
-) -> Iterator[tuple[Examples, Int[Array, " m"], Bool[Array, " m"]]]:
-    """The worker's examples in equal chunks, on the device.
-
-    The tail repeats real examples, so that no loss meets input of a kind that it never
-    sees; they are marked as not real.
-    """
-    sizes = [jax.tree.leaves(part)[0].shape[0] for part in partitions]
-    total = sum(sizes)
-    if total == 0:
-        return
-    examples = jax.tree.map(lambda *leaves: np.concatenate(leaves), *partitions)
-    partition = np.repeat(np.arange(len(sizes)), sizes)
-    size = min(chunk_size or total, total)
-    for start in range(0, total, size):
-        rows = np.arange(start, start + size)
-        here = rows % total
-        yield jax.device_put(
-            (
-                jax.tree.map(lambda leaf, rows=here: leaf[rows], examples),
-                partition[here].astype(np.int32),
-                rows < total,
-            )
-        )

@@ -8,7 +8,9 @@ from jaxtyping import Array, Float, Num, PyTree
 from jgc import _checks
 
 
-def clip_partitions(max_norm: float) -> optax.GradientTransformation:
+def clip_partitions(
+    max_norm: float | Float[Array, ""],
+) -> optax.GradientTransformation:
     """Scales each partition's gradient to a norm of at most √C = `max_norm`.
 
         g_j ← g_j · min(1, √C/‖g_j‖),
@@ -20,14 +22,24 @@ def clip_partitions(max_norm: float) -> optax.GradientTransformation:
     is not finite is left so.
 
     Args:
-        max_norm: √C > 0.
+        max_norm: √C > 0; not checked where it is traced.
 
     Raises:
         ValueError: `max_norm` is not a positive number.
+
+    Example:
+        >>> clip = clip_partitions(1.0)
+        >>> gradients = jnp.array([[3.0, 4.0], [0.0, 0.5]])
+        >>> clip.update(gradients, clip.init(None))[0].round(3).tolist()
+        [[0.6..., 0.8...], [0.0, 0.5]]
     """
-    limit = _checks.scalar("max_norm", max_norm)
-    if limit <= 0:
-        raise ValueError(f"max_norm must be above 0, got {max_norm!r}")
+    limit: float | Array
+    if isinstance(max_norm, jax.core.Tracer):
+        limit = max_norm
+    else:
+        limit = _checks.scalar("max_norm", max_norm)
+        if limit <= 0:
+            raise ValueError(f"max_norm must be above 0, got {max_norm!r}")
 
     def clip(updates: optax.Updates, params: optax.Params | None) -> optax.Updates:
         del params

@@ -1,11 +1,16 @@
 """Optimizers whose second moment comes from a track of its own."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
+
+from jgc.optim._tracks import Tracks, first_of, is_tracks
+
+# A hyperparameter, which optax.inject_hyperparams traces.
+Scalar: TypeAlias = float | Float[Array, ""]
 
 _NO_SECOND_MOMENT = (
     "second must multiply each gradient by a positive factor that falls as past "
@@ -26,8 +31,7 @@ class TwoTrackState(NamedTuple):
 def two_track(
     first: optax.GradientTransformation,
     second: optax.GradientTransformation,
-    *,
-    second_moment_scale: float | None = 1.0,
+    second_moment_scale: Scalar | None = 1.0,
 ) -> optax.GradientTransformationExtraArgs:
     """`first` of one estimate of the gradient, scaled by `second` of another.
 
@@ -39,25 +43,31 @@ def two_track(
     (Adagrad), `scale_by_amsgrad(b1=0)`, `scale_by_adamax(b1=0)` and
     `scale_by_factored_rms` serve as well.
 
-    `update` takes ĝ, decoded with w, as updates, and ĝ', decoded with v of (42), as the
-    extra argument `second_moment_updates`; without it ĝ' = `second_moment_scale`·ĝ,
-    which for codes of optimal structure is the same [ours]. In `optax.multi_transform`
-    pass ĝ' whole: each group takes its part. `optax.MultiSteps` averages ĝ but passes
-    extra arguments of its last mini-step alone, so that ĝ' must not be passed through
-    it: add both tracks up before.
+    `update` takes `Tracks`: ĝ, decoded with w, and ĝ', decoded with v of (42); or ĝ
+    alone, and then ĝ' = `second_moment_scale`·ĝ, which for codes of optimal structure
+    is the same [ours]. What it gives has the parameters' shapes.
 
     The factor s is read off as second(ĝ')/ĝ', for which entries of ĝ' whose squares
     vanish in their precision are moved off 0.
 
     Args:
         first: of the first track, such as a momentum.
-        second: of the second track.
-        second_moment_scale: ĝ'/ĝ where `second_moment_updates` is not passed, from
-            `second_moment_ratio(plan, …)`; None if it always is.
+        second: of the second track; where its hyperparameters are traced, it is not
+            tried out.
+        second_moment_scale: ĝ'/ĝ where ĝ comes alone, from
+            `second_moment_ratio(plan, …)`; None if it never may.
 
     Raises:
         ValueError: `second` has no second moment; in `init`, float16 parameters, whose
             squares vanish; in `update`, no second track.
+
+    Example:
+        >>> rmsprop = two_track(optax.identity(), optax.scale_by_rms(decay=0.75))
+        >>> params = jnp.zeros(1)
+        >>> tracks = Tracks(jnp.array([3.0]), jnp.array([2.0]))
+        >>> update, state = rmsprop.update(tracks, rmsprop.init(params), params)
+        >>> round(float(update[0]), 4)  # 3/√((1 − 0.75) 2²)
+        3.0
     """
     first = optax.with_extra_args_support(first)
     second = optax.with_extra_args_support(second)
@@ -72,29 +82,29 @@ def two_track(
                 )
         return TwoTrackState(first.init(params), second.init(params))
 
+    def second_of(node: Array | Tracks) -> Array:
+        if isinstance(node, Tracks):
+            return _off_zero(jnp.asarray(node.second))
+        if second_moment_scale is None:
+            raise ValueError(
+                "this optimizer needs two tracks, and a gradient came alone: decode by "
+                "jgc.decoders.two_track(plan), the decoder of jgc.training's Job or of "
+                "jgc.optim.decode"
+            )
+        gradient = jnp.asarray(node)
+        return _off_zero(gradient * jnp.asarray(second_moment_scale, gradient.dtype))
+
     def update(
         updates: optax.Updates,
         state: TwoTrackState,
         params: optax.Params | None = None,
-        *,
-        second_moment_updates: optax.Updates | None = None,
         **extra: Any,
     ) -> tuple[optax.Updates, TwoTrackState]:
-        if second_moment_updates is not None:
-            seen = _same_part(updates, second_moment_updates)
-        elif second_moment_scale is not None:
-            seen = jax.tree.map(lambda g: g * second_moment_scale, updates)
-        else:
-            raise ValueError(
-                "this code's second track is no multiple of its first: pass "
-                "second_moment_updates= (jgc.training steps do, given coefficients of "
-                "two_track_coefficients, and jgc.distributed.Driver, given "
-                "second_moment_weights=), or messages "
-                "and mask="
-            )
-        seen = jax.tree.map(_off_zero, seen)
+        seen = jax.tree.map(second_of, updates, is_leaf=is_tracks)
         scaled, second_state = second.update(seen, state.second, params, **extra)
-        direction, first_state = first.update(updates, state.first, params, **extra)
+        direction, first_state = first.update(
+            first_of(updates), state.first, params, **extra
+        )
         result = jax.tree.map(lambda u, v, g: u * (v / g), direction, scaled, seen)
         return result, TwoTrackState(first_state, second_state)
 
@@ -102,11 +112,11 @@ def two_track(
 
 
 def scale_by_two_track_adam(
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
     *,
-    second_moment_scale: float | None = 1.0,
+    second_moment_scale: Scalar | None = 1.0,
 ) -> optax.GradientTransformationExtraArgs:
     """Adam's direction with its second moment from the second track.
 
@@ -120,11 +130,22 @@ def scale_by_two_track_adam(
         b2: decay of the second moment.
         eps: added to the root.
         second_moment_scale: see `two_track`.
+
+    Raises:
+        ValueError: as `two_track`, in `init` and `update`.
+
+    Example:
+        >>> adam = scale_by_two_track_adam()
+        >>> params = jnp.zeros(1)
+        >>> tracks = Tracks(jnp.array([3.0]), jnp.array([2.0]))
+        >>> update, state = adam.update(tracks, adam.init(params), params)
+        >>> round(float(update[0]), 4)
+        1.5
     """
     return two_track(
         optax.ema(b1),
         optax.scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True),
-        second_moment_scale=second_moment_scale,
+        second_moment_scale,
     )
 
 
@@ -132,20 +153,6 @@ def _off_zero(gradient: Array) -> Array:
     # The least value that squares to a normal number: no second moment feels it.
     floor = jnp.sqrt(jnp.finfo(gradient.dtype).tiny).astype(gradient.dtype)
     return jnp.where(jnp.abs(gradient) < floor, floor, gradient)
-
-
-def _same_part(updates: optax.Updates, whole: optax.Updates) -> optax.Updates:
-    """Leaves out of `whole` what a mask around the transformation hid in `updates`."""
-
-    def is_hidden(node: Any) -> bool:
-        return isinstance(node, optax.MaskedNode)
-
-    return jax.tree.map(
-        lambda update, leaf: update if is_hidden(update) else leaf,
-        updates,
-        whole,
-        is_leaf=is_hidden,
-    )
 
 
 def _check_has_second_moment(
@@ -161,8 +168,11 @@ def _check_has_second_moment(
             for g in (1e-3, -1e-3)
         ]
 
-    with jax.ensure_compile_time_eval():
-        after_small, after_large = factors(1.0), factors(4.0)
+    try:
+        with jax.ensure_compile_time_eval():
+            after_small, after_large = factors(1.0), factors(4.0)
+    except jax.errors.ConcretizationTypeError:  # hyperparameters that are traced
+        return
     if min(after_small + after_large) <= 0:
         raise ValueError(_NO_SECOND_MOMENT.format(found="this one changes signs"))
     if not all(a > b for a, b in zip(after_small, after_large, strict=True)):

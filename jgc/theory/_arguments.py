@@ -1,4 +1,4 @@
-"""Checks of what the bounds are given."""
+"""Checks of what the bounds are given, and the recursion that two of them are."""
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,11 @@ def iterates(value: ArrayLike) -> Float[np.ndarray, " T"]:
     if (t < 1).any():
         raise ValueError(f"iterates are counted from 1, got {t.min():g}")
     return t
+
+
+def horizons(value: ArrayLike) -> Float[np.ndarray, " T"]:
+    """Numbers of last iterates, counted from 0."""
+    return _checks.within("horizons", value, 0, np.inf)
 
 
 def steps(value: ArrayLike) -> Float[np.ndarray, " T"]:
@@ -40,3 +45,13 @@ def smoothness(value: float, strong_convexity: float) -> float:
             f"got {value!r}"
         )
     return mu
+
+
+def recursion(
+    start: float, factors: Float[np.ndarray, " T"], terms: Float[np.ndarray, " T"]
+) -> Float[np.ndarray, " T+1"]:
+    """r_0 = start and r_{t+1} = factor_t r_t + term_t."""
+    values = [start]
+    for factor, term in zip(factors.tolist(), terms.tolist(), strict=True):
+        values.append(factor * values[-1] + term)
+    return np.array(values)

@@ -11,11 +11,12 @@ from jgc.theory import _arguments
 def non_smooth_gap(
     iterates: ArrayLike, *, squared_gradient: float, strong_convexity: float
 ) -> Float[np.ndarray, " T"]:
-    """C.4.3: E[L(β_t) − L*] ≤ 17 B (1 + log t)/(λt), L λ-strongly convex, not smooth.
+    """E[L(β_t) − L*] ≤ 17 B (1 + log t)/(λt), L λ-strongly convex, not smooth (C.4.3).
 
-    Steps γ_t = 1/(λt), the last iterate. Shamir, Zhang, "Stochastic gradient descent
-    for non-smooth optimization: convergence results and optimal averaging schemes",
-    ICML 2013, Theorem 1; the proof compares averages over longer and longer suffixes.
+    Steps γ_t = 1/(λt), the last iterate. The paper states no bound in C.4.3 but refers
+    to its [22]: Shamir, Zhang, "Stochastic gradient descent for non-smooth
+    optimization: convergence results and optimal averaging schemes", ICML 2013,
+    Theorem 1; the proof compares averages over longer and longer suffixes.
 
     Args:
         iterates: t ≥ 1, where β_1 is the start (T,).
@@ -35,7 +36,7 @@ def non_smooth_gap(
 def non_smooth_average_gap(
     horizons: ArrayLike, *, squared_gradient: float, strong_convexity: float
 ) -> Float[np.ndarray, " T"]:
-    """C.4.3 for an average: E[L(β̄_T) − L*] ≤ 2B/(λ(T + 1)), no logarithm.
+    """For an average: E[L(β̄_T) − L*] ≤ 2B/(λ(T + 1)), no logarithm; not in the paper.
 
     Steps γ_t = 2/(λ(t + 1)) and β̄_T = Σ_t t β_t / Σ_t t. Lacoste-Julien, Schmidt, Bach,
     "A simpler approach to obtaining an O(1/t) convergence rate for the projected

@@ -1,32 +1,54 @@
-"""Coded training steps for a user's own loss, and what keeps a run safe."""
+"""Coded training for a user's own loss, model and data.
 
+A `Job` says what a run is: a plan and its decoder, data in partitions (`arrays` or any
+source, `partitioned`), and who straggles. A path, `simulated` or `spmd` here and
+`jgc.distributed.ray`, says where its iterations take place; for the same masks they
+give the same answer. The loss is a function of parameters and examples, or of
+`partition_loss`.
+
+    path = simulated(loss, optax.adam(1e-3))
+    with path(Job(plan=plan, data=data, stragglers=model)) as run:
+        state = run.init(key, params)
+        for _ in range(1000):
+            state, report = run.step(state)     # report.loss, report.answered, …
+"""
+
+from jgc.training._following import Following
+from jgc.training._gradient import Pass, coded_gradient
+from jgc.training._job import Job, Run, TrainingPath
+from jgc.training._loss import Loss, Outputs, partition_loss
 from jgc.training._partitions import Batch, Partitions, partitioned
-from jgc.training._placement import balance, device_coefficients
+from jgc.training._placement import balance
 from jgc.training._precision import compute_in
 from jgc.training._reader import Reader, open_reader
-from jgc.training._simulated import TrainState, coded_gradient, init_state, make_step
+from jgc.training._simulated import simulated
 from jgc.training._sources import Arrays, DataSource, arrays
-from jgc.training._spmd import make_spmd_step, place_state
-from jgc.training._spread import SpreadExamples, spread
+from jgc.training._spmd import place_state, spmd
+from jgc.training._state import Report, TrainState
 
 __all__ = [
     "Arrays",
     "Batch",
     "DataSource",
+    "Following",
+    "Job",
+    "Loss",
+    "Outputs",
     "Partitions",
+    "Pass",
     "Reader",
-    "SpreadExamples",
+    "Report",
+    "Run",
     "TrainState",
+    "TrainingPath",
     "arrays",
     "balance",
     "coded_gradient",
     "compute_in",
-    "device_coefficients",
-    "init_state",
-    "make_spmd_step",
-    "make_step",
     "open_reader",
+    "partition_loss",
     "partitioned",
     "place_state",
-    "spread",
+    "simulated",
+    "spmd",
 ]

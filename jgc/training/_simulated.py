@@ -1,184 +1,112 @@
-"""Coded training on one device, at the cost of plain gradient descent.
+"""All workers on one device, at the cost of plain gradient descent.
 
-With L(D_j) the sum of the weighted losses of partition j, ĝ = Σ_j c_j g_j is the
-gradient of Σ_j c_j L(D_j) [ours]. One forward and one backward pass with the weight
-c_j on every example of partition j thus gives exactly what the master would have
-decoded from the workers that answered, whatever k, n and the code. The loss must be
-separable: an example's loss may not depend on the other examples, so no batch
-normalisation.
+The step is one forward and one backward pass over the data, with each partition's
+examples weighted by what its gradient ends up multiplied by, whatever k, n and the
+code (`jgc.training.coded_gradient`).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool
 
-Params: TypeAlias = PyTree
-Examples: TypeAlias = PyTree  # of arrays with a leading axis over the N examples
-Loss = Callable[[Params, Examples], Float[Array, " N"]]
-
-
-class TrainState(NamedTuple):
-    """All that the next iteration depends on: what a checkpoint must hold."""
-
-    params: Params
-    opt_state: optax.OptState
-    straggler_state: Any
-    iteration: Int[Array, ""]
+from jgc._plan import CodingPlan
+from jgc.decoders import Decoder
+from jgc.training._device_run import device_run
+from jgc.training._feed import Feed
+from jgc.training._gradient import coded_gradient, mean_state
+from jgc.training._job import Job, Run, TrainingPath
+from jgc.training._loss import LossLike, as_loss
+from jgc.training._partitions import Batch
+from jgc.training._reached import reached
+from jgc.training._state import TrainState, apply_gradient, positive_chunk, run_keys
 
 
-def init_state(
-    params: Params,
-    optimizer: optax.GradientTransformation,
-    straggler_state: Any = (),
-) -> TrainState:
-    """The state before the first iteration."""
-    # A weakly typed leaf, such as jnp.array(0.5), would compile the step twice.
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), params)
-    return TrainState(
-        params, optimizer.init(params), straggler_state, jnp.zeros((), jnp.int32)
-    )
-
-
-def coded_gradient(
-    loss: Loss,
-    params: Params,
-    examples: Examples,
-    example_weights: Float[Array, "*tracks N"],
-    *,
-    chunk_size: int | None = None,
-) -> tuple[Params, Float[Array, " N"]]:
-    """∇ Σ_x weight_x loss_x in one forward and backward pass.
-
-    Several rows of weights, as two-track optimizers need for codes whose second track
-    is no multiple of the first, share the forward pass and are pulled back together.
-
-    Args:
-        loss: `loss(params, examples)`, the losses of the examples, each its own.
-        params: where to take the gradient.
-        examples: the data, with a leading axis over the N examples.
-        example_weights: for a coded step c_j of the example's partition (times its
-            share in the partition's loss); ones for the plain sum. (N,), or (tracks, N)
-            for a gradient of each row.
-        chunk_size: pass the examples in chunks of this size one after another and
-            add the gradients up: less memory, the same gradient up to rounding.
-
-    Returns:
-        The gradient, of each leaf with a leading axis over the tracks if there are, and
-        the losses of the examples before weighting.
-    """
-    *tracks, num_examples = example_weights.shape
-
-    def gradient_of(
-        params: Params, examples: Examples, weights: Float[Array, "*tracks m"]
-    ) -> tuple[Params, Float[Array, " m"]]:
-        losses, pull_back = jax.vjp(lambda params: loss(params, examples), params)
-        if losses.shape != weights.shape[-1:]:
-            raise ValueError(
-                f"loss must return one loss an example, of shape {weights.shape[-1:]}, "
-                f"got {losses.shape}"
-            )
-        weights = weights.astype(losses.dtype)
-        (gradient,) = (jax.vmap(pull_back) if tracks else pull_back)(weights)
-        return gradient, losses
-
-    if chunk_size is None or chunk_size >= num_examples:
-        return gradient_of(params, examples, example_weights)
-
-    num_chunks = -(-num_examples // chunk_size)
-    padding = num_chunks * chunk_size - num_examples
-
-    def in_chunks(array: Array) -> Array:
-        # The tail repeats real examples, so that no loss meets input of a kind that
-        # it never sees; their weights are 0.
-        padded = jnp.concatenate([array, array[:padding]])
-        return padded.reshape(num_chunks, chunk_size, *array.shape[1:])
-
-    def add_chunk(
-        total: Params, chunk: tuple[Examples, Array]
-    ) -> tuple[Params, Float[Array, " m"]]:
-        gradient, losses = gradient_of(params, *chunk)
-        return jax.tree.map(jnp.add, total, gradient), losses
-
-    weights = jnp.pad(example_weights, [(0, 0)] * len(tracks) + [(0, padding)])
-    weights = weights.reshape(*tracks, num_chunks, chunk_size)
-    gradient, losses = jax.lax.scan(
-        add_chunk,
-        jax.tree.map(lambda p: jnp.zeros((*tracks, *p.shape), p.dtype), params),
-        (jax.tree.map(in_chunks, examples), jnp.moveaxis(weights, -2, 0)),
-    )
-    return gradient, losses.reshape(-1)[:num_examples]
-
-
-def apply_gradient(
-    optimizer: optax.GradientTransformation,
-    state: TrainState,
-    gradient: Params,
-    *,
-    has_tracks: bool,
-) -> TrainState:
-    """The state after an iteration with this gradient.
-
-    Args:
-        optimizer: any optax transformation.
-        state: before the iteration.
-        gradient: decoded; with a leading axis over two tracks if `has_tracks`, of which
-            the optimizer gets the second as `second_moment_updates`.
-        has_tracks: whether it has that axis.
-    """
-    optimizer = optax.with_extra_args_support(optimizer)
-    extra = {}
-    if has_tracks:
-        extra["second_moment_updates"] = jax.tree.map(lambda g: g[1], gradient)
-        gradient = jax.tree.map(lambda g: g[0], gradient)
-    updates, opt_state = optimizer.update(
-        gradient, state.opt_state, state.params, **extra
-    )
-    return state._replace(
-        params=optax.apply_updates(state.params, updates),
-        opt_state=opt_state,
-        iteration=state.iteration + 1,
-    )
-
-
-def make_step(
-    loss: Loss,
+def simulated(
+    loss: LossLike,
     optimizer: optax.GradientTransformation,
     *,
     chunk_size: int | None = None,
-) -> Callable[..., tuple[TrainState, Float[Array, " N"]]]:
-    """A jit-compiled coded step that serves every plan with the same n.
+) -> TrainingPath:
+    """Workers that exist in the weights of their examples alone.
+
+    The step compiles once for all jobs of equal sizes that are run on the path.
 
     Args:
-        loss: `loss(params, examples)`, the losses of the examples, each its own.
-        optimizer: any optax transformation.
+        loss: `loss(params, examples)`, the losses of the examples, or of
+            `partition_loss`. The objective is the mean over all N examples.
+        optimizer: any optax transformation; one of two tracks for a decoder of two.
         chunk_size: see `coded_gradient`.
 
     Returns:
-        `step(state, examples, partition, coefficients) -> (state, losses)`:
-        `partition` (N,) says which of the n partitions an example is in, and
-        `coefficients` (n,) is `plan.coefficients(mask)`, or ones for gradient descent;
-        (2, n) of `jgc.optim.two_track_coefficients` for a two-track optimizer, which
-        gets the second gradient as `second_moment_updates`.
-        The objective is the mean loss: L(D_j) is the sum of partition j's losses over
-        N. The returned losses (N,) are those at the parameters before the step.
+        A path: `with path(job) as run:` gives `run.init` and `run.step`, see `Run`.
+
+    Raises:
+        ValueError: a chunk of no examples; in `init`, a loss that mixes examples or
+            returns no loss an example; in `step`, no mask and no straggler model.
+
+    Example:
+        >>> import jgc
+        >>> import numpy as np
+        >>> from jgc.training import Job, arrays, partitioned
+        >>> p = [0.1, 0.2, 0.5]
+        >>> x = np.linspace(-1, 1, 12, dtype=np.float32)
+        >>> job = Job(
+        ...     plan=jgc.codes.interval(p, num_partitions=3),
+        ...     data=partitioned(arrays(x), np.arange(12) % 3, num_partitions=3),
+        ...     stragglers=jgc.stragglers.bernoulli(p),
+        ... )
+        >>> path = simulated(lambda w, x: (w * x - 2 * x) ** 2, optax.sgd(0.3))
+        >>> with path(job) as run:
+        ...     state = run.init(jax.random.key(0), jnp.zeros(()))
+        ...     for _ in range(50):
+        ...         state, report = run.step(state)
+        >>> bool(abs(state.params - 2) < 0.01), report.answered.shape
+        (True, (3,))
     """
+    own_loss, chunk = as_loss(loss), positive_chunk(chunk_size)
 
     @jax.jit
-    def step(
+    def update(
         state: TrainState,
-        examples: Examples,
-        partition: Int[Array, " N"],
-        coefficients: Float[Array, "*tracks n"],
-    ) -> tuple[TrainState, Float[Array, " N"]]:
-        weights = coefficients[..., partition] / partition.shape[0]
-        gradient, losses = coded_gradient(
-            loss, state.params, examples, weights, chunk_size=chunk_size
+        batch: Batch,
+        plan: CodingPlan,
+        decoder: Decoder,
+        answered: Bool[Array, " k"],
+    ) -> tuple[TrainState, Array, dict[str, Array]]:
+        weights = decoder(plan, answered)
+        found = coded_gradient(
+            own_loss,
+            state.params,
+            batch,
+            plan.coefficients(weights),
+            key=jax.random.fold_in(run_keys(state.key).loss, state.iteration),
+            model_state=state.model_state,
+            chunk_size=chunk,
         )
-        has_tracks = coefficients.ndim == 2
-        return apply_gradient(optimizer, state, gradient, has_tracks=has_tracks), losses
+        if own_loss.has_state:
+            new = mean_state(
+                state.model_state, found.model_states, reached(plan, answered)
+            )
+            state = state._replace(model_state=new)
+        state = apply_gradient(
+            optimizer, state, found.gradient, num_tracks=decoder.num_tracks
+        )
+        held = reached(plan, jnp.ones_like(answered))
+        metrics = jax.tree.map(lambda m: m.mean(where=held), found.metrics)
+        return state, found.losses, metrics
 
-    return step
+    @contextmanager
+    def open_run(job: Job) -> Iterator[Run]:
+        with Feed(job.data, place=_on_device) as feed:
+            yield device_run(job, own_loss, optimizer, update, feed)
+
+    return open_run
+
+
+def _on_device(batch: Batch) -> Batch:
+    """The batch on the default device."""
+    return jax.tree.map(jnp.asarray, batch)

@@ -1,121 +1,245 @@
-"""Coded training with the workers spread over devices and processes.
+"""Workers spread over devices with `shard_map`: each device computes its own workers'.
 
-The decoded gradient is a sum over devices of what their own workers sent,
-ĝ = Σ_d Σ_{i on d} I_i w_i f_i, and a device's term is the gradient of its own
-examples' losses, weighted by c_dj of `device_coefficients` [ours]. Each device takes
-that gradient in micro-batches, as many as it has, and one `psum` decodes.
-
-Devices differ in how many micro-batches they have, so that nothing may cross devices in
-the midst of them. All axes of the mesh are therefore manual, and parameters whole on
-every device while gradients are taken; between steps they may be stored in parts.
-
-    mesh = jax.sharding.Mesh(jax.devices(), ("workers",))
-    device = balance(plan.batch_sizes, num_devices=mesh.size)
-    examples = spread(read, partition, plan, device, mesh=mesh)
-    step = make_spmd_step(loss, optimizer, mesh=mesh)
-    state = place_state(init_state(params, optimizer), mesh)
-
-    weights = decoder(plan, mask)
-    coefficients = device_coefficients(plan, device, weights, num_devices=mesh.size)
-    state, mean_loss = step(state, examples, coefficients)
+A device takes some of the workers and the partitions that they hold. A partition that
+several of its workers hold is there, and is computed, once: the device needs
+Σ_i v_i f_i of its workers alone. One `psum` decodes.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from jgc.training._simulated import (
-    Loss,
-    Params,
-    TrainState,
-    apply_gradient,
-    coded_gradient,
-)
-from jgc.training._spread import SpreadExamples
+from jgc._plan import CodingPlan
+from jgc.decoders import Decoder
+from jgc.training._device_run import device_run
+from jgc.training._feed import Feed
+from jgc.training._gradient import coded_gradient, mean_state
+from jgc.training._job import Job, Run, TrainingPath
+from jgc.training._loss import LossLike, ModelState, Params, as_loss
+from jgc.training._partitions import Batch, Partitions
+from jgc.training._placement import balance, device_coefficients, held_partitions
+from jgc.training._reached import reached
+from jgc.training._state import TrainState, apply_gradient, positive_chunk, run_keys
 
 Tree = TypeVar("Tree")
 
 
-def make_spmd_step(
-    loss: Loss,
+class _Shares(NamedTuple):
+    """What each device computes; the first axis is split over them.
+
+    Attributes:
+        batch: the examples of its m slots, leaves (D, m, …).
+        held: how many of the slots count, the first ones (D,).
+        counted: whether a slot's losses and states do, each partition once (D, m).
+    """
+
+    batch: Batch
+    held: Int[Any, " D"]
+    counted: Bool[Any, "D m"]
+
+
+def spmd(
+    loss: LossLike,
     optimizer: optax.GradientTransformation,
     *,
-    mesh: Mesh,
+    mesh: Mesh | None = None,
+    chunk_size: int | None = None,
     param_axis: str | None = None,
-) -> Callable[..., tuple[TrainState, Float[Array, ""]]]:
-    """A jit-compiled coded step over the devices of `mesh`.
+) -> TrainingPath:
+    """Workers spread over the devices of a mesh, of this process or of several.
+
+    k need not be a multiple of the number of devices. With several processes
+    (`jax.distributed`) the same lines run in each, and each reads the examples of its
+    own devices. The step compiles again for a job that gives a device more partitions.
 
     Args:
-        loss: `loss(params, examples)`, the losses of the examples, each its own.
-        optimizer: any optax transformation.
-        mesh: its devices take the workers, whatever its axes.
-        param_axis: of `place_state`.
+        loss: `loss(params, examples)`, the losses of the examples, or of
+            `partition_loss`. The objective is the mean over all N examples.
+        optimizer: any optax transformation; one of two tracks for a decoder of two.
+        mesh: its devices take the workers, whatever its axes; default: all devices.
+        chunk_size: see `coded_gradient`; default: the examples of one partition, so
+            that a device with few of them does less.
+        param_axis: an axis of `mesh` over which parameters and the optimizer's state
+            are stored in parts, see `place_state`.
 
     Returns:
-        `step(state, examples, coefficients) -> (state, mean_loss)`: `examples` of
-        `spread`, `coefficients` (D, n) or (2, D, n) of `device_coefficients`; as in
-        `jgc.training.make_step` the objective is the mean loss over all N examples, and
-        a two-track optimizer gets the second gradient as `second_moment_updates`.
-        `mean_loss` is that of the parameters before the step, over the examples that
-        some worker holds. Gradients add up in float32 or wider.
-        It compiles again for other shapes of `examples`, not for another plan.
+        A path: `with path(job) as run:` gives `run.init` and `run.step`, see `Run`.
 
     Raises:
-        ValueError: `mesh` has no such axis.
+        ValueError: a chunk of no examples, a mesh without such an axis; in `init`, a
+            loss that mixes examples or returns no loss an example; in `step`, no mask
+            and no straggler model.
+
+    Example:
+        >>> import jgc
+        >>> from jgc.training import Job, arrays, partitioned
+        >>> x = np.linspace(-1, 1, 12, dtype=np.float32)
+        >>> job = Job(
+        ...     plan=jgc.codes.interval([0.1, 0.2, 0.5], num_partitions=3),
+        ...     data=partitioned(arrays(x), np.arange(12) % 3, num_partitions=3),
+        ... )
+        >>> path = spmd(lambda w, x: (w * x - 2 * x) ** 2, optax.sgd(0.3))
+        >>> with path(job) as run:
+        ...     state = run.init(jax.random.key(0), jnp.zeros(()))
+        ...     state, report = run.step(state, np.array([True, True, False]))
+        >>> report.answered.tolist()
+        [True, True, False]
     """
+    own_loss, chunk = as_loss(loss), positive_chunk(chunk_size)
+    mesh = Mesh(jax.devices(), ("workers",)) if mesh is None else mesh
     axes = mesh.axis_names
     _check_axis(mesh, param_axis)
+    split, copied = PartitionSpec(axes), PartitionSpec()
 
-    def device_gradient(
+    def device_pass(
         params: Params,
-        spread: SpreadExamples,
+        model_state: ModelState,
+        key: Array,
+        shares: _Shares,
         coefficients: Float[Array, "*tracks 1 n"],
-    ) -> tuple[Params, Float[Array, ""]]:
-        coefficients = coefficients[..., 0, :]
-
-        def add_batch(t: Array, total: tuple[Params, Array]) -> tuple[Params, Array]:
-            batch = jax.tree.map(
-                lambda leaf: leaf[0, t],
-                (spread.examples, spread.partition, spread.weight, spread.counts),
+        reached: Bool[Array, " n"],
+    ) -> tuple[Params, ModelState, Float[Array, " n"], dict[str, Array]]:
+        batch, held, counted = jax.tree.map(lambda leaf: leaf[0], shares)
+        c = coefficients[..., 0, :]
+        own = jnp.where(jnp.arange(counted.size) < held, c[..., batch.partition], 0)
+        found = coded_gradient(
+            own_loss,
+            params,
+            batch,
+            own,
+            key=key,
+            model_state=model_state,
+            chunk_size=chunk or batch.weights.shape[1],
+            num_held=held,
+        )
+        wide = jax.tree.map(
+            lambda g: g.astype(jnp.promote_types(g.dtype, jnp.float32)), found.gradient
+        )
+        seen = jnp.where(counted, found.losses, 0)
+        losses = jnp.zeros(c.shape[-1], seen.dtype).at[batch.partition].add(seen)
+        metrics = jax.tree.map(lambda m: jnp.where(counted, m, 0).sum(), found.metrics)
+        gradient, losses, metrics, number = jax.lax.psum(
+            (wide, losses, metrics, counted.sum()), axes
+        )
+        if own_loss.has_state:
+            told = counted & reached[batch.partition]
+            model_state = mean_state(
+                model_state, found.model_states, told, axis_name=axes
             )
-            examples, partition, weight, counts = batch
-            gradient, losses = coded_gradient(
-                loss, params, examples, coefficients[..., partition] * weight
+        metrics = jax.tree.map(lambda total: total / number, metrics)
+        return gradient, model_state, losses, metrics
+
+    def make_update(worker_device: Int[np.ndarray, " k"]) -> Any:
+        @jax.jit
+        def update(
+            state: TrainState,
+            shares: _Shares,
+            plan: CodingPlan,
+            decoder: Decoder,
+            answered: Bool[Array, " k"],
+        ) -> tuple[TrainState, Array, dict[str, Array]]:
+            c = device_coefficients(
+                plan, worker_device, decoder(plan, answered), num_devices=mesh.size
             )
-            return jax.tree.map(jnp.add, total, (gradient, counts @ losses))
+            tracks = (None,) * (c.ndim - 2)
+            key = jax.random.fold_in(run_keys(state.key).loss, state.iteration)
+            gradient, model_state, losses, metrics = jax.shard_map(
+                device_pass,
+                mesh=mesh,
+                in_specs=(
+                    copied,
+                    copied,
+                    copied,
+                    split,
+                    PartitionSpec(*tracks, axes),
+                    copied,
+                ),
+                out_specs=copied,
+                # The check would sum gradients over devices in each trip of the loop,
+                # and refuses losses with loops of their own that start from constants.
+                check_vma=False,
+            )(state.params, state.model_state, key, shares, c, reached(plan, answered))
+            gradient = jax.tree.map(
+                lambda g, p: g.astype(p.dtype), gradient, state.params
+            )
+            state = state._replace(model_state=model_state)
+            state = apply_gradient(
+                optimizer, state, gradient, num_tracks=decoder.num_tracks
+            )
+            shardings = _shardings(state, mesh, param_axis)
+            state = jax.lax.with_sharding_constraint(state, shardings)
+            return state, losses, metrics
 
-        start = (_zeros(params, coefficients.shape[:-1]), jnp.zeros(()))
-        total = jax.lax.fori_loop(0, spread.num_batches[0], add_batch, start)
-        return jax.lax.psum(total, axes)
+        return update
 
-    @jax.jit
-    def step(
-        state: TrainState,
-        spread: SpreadExamples,
-        coefficients: Float[Array, "*tracks D n"],
-    ) -> tuple[TrainState, Float[Array, ""]]:
-        tracks = (None,) * (coefficients.ndim - 2)
-        split = PartitionSpec(axes)
-        gradient, mean_loss = jax.shard_map(
-            device_gradient,
-            mesh=mesh,
-            in_specs=(PartitionSpec(), split, PartitionSpec(*tracks, axes)),
-            out_specs=PartitionSpec(),
-            # The check would sum gradients over devices in each trip of the loop, and
-            # refuses losses with loops of their own that start from constants.
-            check_vma=False,
-        )(state.params, spread, coefficients)
-        gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, state.params)
-        state = apply_gradient(optimizer, state, gradient, has_tracks=bool(tracks))
-        shardings = _shardings(state, mesh, param_axis)
-        return jax.lax.with_sharding_constraint(state, shardings), mean_loss
+    updates: dict[bytes, Any] = {}  # by the workers' devices: jobs share what compiled
 
-    return step
+    @contextmanager
+    def open_run(job: Job) -> Iterator[Run]:
+        worker_device = balance(job.plan.batch_sizes, num_devices=mesh.size)
+        name = worker_device.tobytes()
+        update = updates.setdefault(name, make_update(worker_device))
+        held = held_partitions(job.plan, worker_device, num_devices=mesh.size)
+        with _open_feed(job.data, held, mesh) as feed:
+            yield device_run(
+                job,
+                own_loss,
+                optimizer,
+                update,
+                feed,
+                place=lambda state: place_state(state, mesh, param_axis=param_axis),
+            )
+
+    return open_run
+
+
+def _open_feed(data: Partitions, held: Bool[np.ndarray, "D n"], mesh: Mesh) -> Feed:
+    """Batches of the partitions of this process's devices, on those devices."""
+    counted = held & (np.cumsum(held, axis=0) == 1)  # on the first device that holds it
+    most = max(1, int(held.sum(axis=1).max()))
+    local = [
+        (index, device)
+        for index, device in enumerate(mesh.devices.flat)
+        if device.process_index == jax.process_index()
+    ]
+    wanted = np.flatnonzero(held[[index for index, _ in local]].any(axis=0))
+    own = data.select(wanted if wanted.size else [0])
+    position = np.zeros(held.shape[1], np.int64)
+    position[np.asarray(own.number)] = np.arange(len(own.number))
+    sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+
+    def of_device(batch: Batch, index: int) -> _Shares:
+        numbers = np.flatnonzero(held[index])
+        # Slots that repeat a partition, so that the loss meets nothing that it never
+        # sees; a device without any has one of another.
+        slots = np.resize(numbers if numbers.size else np.asarray(own.number), most)
+        rows = position[slots]
+        is_first = np.arange(most) < numbers.size
+        return _Shares(
+            batch=jax.tree.map(lambda leaf: np.asarray(leaf)[rows][None], batch),
+            held=np.array([numbers.size], np.int32),
+            counted=(is_first & counted[index][slots])[None],
+        )
+
+    def place(batch: Batch) -> Any:
+        entries = [jax.device_put(of_device(batch, i), device) for i, device in local]
+
+        def join(*leaves: Array) -> Array:
+            whole = (mesh.size, *leaves[0].shape[1:])
+            return jax.make_array_from_single_device_arrays(
+                whole, sharding, list(leaves)
+            )
+
+        return jax.tree.map(join, *entries)
+
+    return Feed(own, place=place)
 
 
 def place_state(state: Tree, mesh: Mesh, *, param_axis: str | None = None) -> Tree:
@@ -155,11 +279,3 @@ def _shardings(tree: Tree, mesh: Mesh, param_axis: str | None) -> Tree:
         return NamedSharding(mesh, PartitionSpec(*[None] * longest, param_axis))
 
     return jax.tree.map(of_leaf, tree)
-
-
-def _zeros(params: Params, tracks: tuple[int, ...]) -> Params:
-    def of_leaf(leaf: Array) -> Array:
-        dtype = jnp.promote_types(leaf.dtype, jnp.float32)
-        return jnp.zeros((*tracks, *leaf.shape), dtype)
-
-    return jax.tree.map(of_leaf, params)

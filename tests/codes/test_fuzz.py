@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from jgc import CodingPlan, codes
+from jgc import CodingPlan, codes, gradients
 
 _PLAIN = [0.3, 0.5, 0.2, 0.6]
 _HOSTILE_P = [
@@ -46,6 +46,12 @@ _options = {
     "capacity": st.none() | st.floats(-1, 20) | st.lists(st.floats(0, 9), max_size=5),
     "expected_weights": st.none()
     | st.lists(st.floats(-1, 5) | st.sampled_from([1e-310, 1e300, np.inf]), max_size=5),
+    "gradients": st.sampled_from(
+        [
+            *(0.0, 0.5, 1.0, 1.5, np.nan, None, "x", [0.5]),
+            *(gradients.common(0.5), gradients.gram(np.eye(5))),
+        ]
+    ),
     "key": st.sampled_from([jax.random.key(0), jax.random.PRNGKey(1), 0, None]),
     "layers": st.integers(-1, 12) | st.sampled_from([2.5, None]),
     "noise_variance": st.sampled_from([0.0, 1.0, -1.0, np.inf]),
@@ -57,7 +63,6 @@ _options = {
     ),
     "replication": st.integers(-1, 9)
     | st.sampled_from([1.5, np.nan, None, [1, 2], "2"]),
-    "similarity": st.sampled_from([0.0, 0.5, 1.0, 1.5, np.nan, None]),
     "squared_norm": st.sampled_from([0.0, 1.0, -1.0, np.nan]),
     "sub_code": st.sampled_from([codes.interval, codes.scheme_i, codes.scheme_ii, 3]),
     "support": st.sampled_from([None, np.ones((4, 3)), np.eye(3), "x"]),

@@ -64,9 +64,11 @@ def test_optimal_codes_reach_the_solvers_optimum(problem):
 @given(problems(), st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from([0.0, 0.5, 10.0]))
 def test_dense_is_optimal_for_any_similarity_and_noise(problem, similarity, noise):
     p, n, _ = problem
-    options = {"similarity": similarity, "noise_variance": noise}
-    solved = objective(codes.reference(p, num_partitions=n, **options), **options)
-    ours = objective(codes.dense(p, num_partitions=n), **options)
+    reference = codes.reference(
+        p, num_partitions=n, gradients=similarity, noise_variance=noise
+    )
+    solved = objective(reference, similarity, noise)
+    ours = objective(codes.dense(p, num_partitions=n), similarity, noise)
     assert solved == pytest.approx(ours, rel=1e-6, abs=1e-9 * n**2)
 
 
@@ -142,7 +144,7 @@ def test_capacity_of_equal_reliable_workers_is_met_with_equality():
         ({"support": np.eye(6, 7)}, "partition 6"),
         ({"support": np.ones((6, 8), bool)}, "support must be for num_partitions = 7"),
         ({"support": np.ones((5, 7), bool)}, "support must be for 6 workers"),
-        ({"similarity": 1.5}, "similarity"),
+        ({"gradients": 1.5}, r"gradients must be a finite number in \[0, 1\], got 1.5"),
         ({"squared_norm": 0.0}, "squared_norm and noise_variance"),
         ({"noise_variance": -1.0}, "noise_variance"),
         (

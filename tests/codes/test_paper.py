@@ -41,7 +41,9 @@ def test_lemma_2_fails_for_negative_coefficients():
     signs = np.array(list(itertools.product([-1.0, 1.0], repeat=10)))
     errors = (signs @ plan.alpha().T) ** 2 @ (p / (1 - p))
     worst = signs[np.argmax(errors)]
-    reached = jgc.residual.exact(plan, gradients=worst[:, None]).mean
+    reached = jgc.residual.exact(
+        plan, gradients=jgc.gradients.vectors(worst[:, None])
+    ).mean
     assert reached == pytest.approx(errors.max(), rel=1e-12)
     assert reached == pytest.approx(17.412, abs=5e-3)
     assert reached > bounds.aligned + 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jgc import CodingPlan, codes
+from jgc.decoders import fixed
 from tests.codes.table import N, P
 
 RNG = np.random.default_rng(5)
@@ -55,7 +56,7 @@ def test_float64(plan):
         gradients = jnp.asarray(RNG.normal(size=(plan.num_partitions, 2, 2)))
         mask = RNG.random(plan.num_workers) < 0.7
         decoded = plan.decode(plan.encode(gradients), mask)
-        c = plan.coefficients(mask)
+        c = fixed.coefficients(plan, mask)
         assert decoded.dtype == c.dtype == jnp.float64
         np.testing.assert_allclose(
             decoded, np.tensordot(c, gradients, 1), rtol=1e-12, atol=1e-12
@@ -78,17 +79,30 @@ def test_a_stragglers_message_is_not_read(plan, garbage):
     np.testing.assert_array_equal(plan.decode(late, mask), plan.decode(messages, mask))
 
 
-def test_integer_and_traced_masks(plan):
+def test_traced_masks(plan):
     messages = plan.encode(jnp.ones((plan.num_partitions, 2)))
     mask = np.arange(plan.num_workers) % 3 == 0
     expected = plan.decode(messages, mask)
-    np.testing.assert_array_equal(plan.decode(messages, mask.astype(int)), expected)
     np.testing.assert_allclose(jax.jit(plan.decode)(messages, mask), expected, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "change", [np.float32, np.int32, lambda m: m[0], lambda m: m[None]]
+)
+def test_masks_are_booleans_one_a_worker(plan, change):
+    answered = change(np.ones(plan.num_workers, bool))
+    messages = plan.encode(jnp.ones((plan.num_partitions, 2)))
+    k = plan.num_workers
+    # One line; JAX may add others below.
+    message = rf"(?m)^answered must be .* of the {k} workers, got \w+ of shape \(.*\)$"
+    for use in (plan.decode, jax.jit(plan.decode)):
+        with pytest.raises(ValueError, match=message):
+            use(messages, answered)
 
 
 def test_nobody_answers(plan):
     mask = np.zeros(plan.num_workers, bool)
-    assert not np.asarray(plan.coefficients(mask)).any()
+    assert not np.asarray(fixed.coefficients(plan, mask)).any()
 
 
 def test_gradients_flow_through_encode_and_decode(plan):
@@ -98,7 +112,7 @@ def test_gradients_flow_through_encode_and_decode(plan):
         return plan.decode(plan.encode(gradients), mask).sum()
 
     slope = jax.grad(total)(jnp.ones((plan.num_partitions, 2)))
-    expected = np.repeat(plan.coefficients(mask)[:, None], 2, axis=1)
+    expected = np.repeat(fixed.coefficients(plan, mask)[:, None], 2, axis=1)
     np.testing.assert_allclose(slope, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -107,7 +121,7 @@ def test_a_plan_without_edges():
         [0.5] * 3, num_partitions=4, key=jax.random.key(0), replication=0
     )
     np.testing.assert_array_equal(plan.encode(jnp.ones((4, 2))), np.zeros((3, 2)))
-    np.testing.assert_array_equal(plan.coefficients(np.ones(3, bool)), np.zeros(4))
+    np.testing.assert_array_equal(plan.coefficients(np.ones(3)), np.zeros(4))
     assert plan.load == 0
 
 
@@ -132,9 +146,11 @@ def test_other_sizes_than_the_plans_are_refused(plan, size):
     with pytest.raises(ValueError, match="messages must have a leading axis"):
         plan.decode(jnp.ones((size if size > 0 else k - 1, 2)), np.ones(k, bool))
     mask = np.ones(size if size > 0 else k - 1, bool)
-    for use in (plan.coefficients, lambda m: plan.decode(jnp.ones((k, 2)), m)):
-        with pytest.raises(ValueError, match="mask must have shape"):
-            use(mask)
+    with pytest.raises(ValueError, match=f"one for each of the {k} workers"):
+        plan.decode(jnp.ones((k, 2)), mask)
+    for weights in (mask.astype(float), np.ones(k, bool)):
+        with pytest.raises(ValueError, match="weights must be numbers of shape"):
+            plan.coefficients(weights)
 
 
 @pytest.mark.parametrize("ask", ["edge_alpha", "alpha", "encoding_matrix"])

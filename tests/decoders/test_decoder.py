@@ -1,5 +1,7 @@
 """The protocol, over codes × decoders: jit, vmap, trailing axes, weights against c."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,7 +62,9 @@ def test_coefficients_are_those_of_the_weights(plan, decoder, masks):
 def test_fixed_is_the_plans_own_decoding(masks):
     plan = PLANS["interval"]
     c = decoders.fixed.coefficients(plan, masks[:, 7])
-    np.testing.assert_allclose(c, plan.coefficients(masks[:, 7]), rtol=1e-5)
+    np.testing.assert_allclose(
+        c, (masks[:, 7] * plan.weights) @ plan.encoding_matrix(), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("num_workers", [4, 60])
@@ -70,7 +74,7 @@ def test_coefficients_by_matrix_and_by_edges(num_workers, masks):
     plan = plan_of(rows, num_workers)
     weights = jnp.ones((num_workers, 3))
     expected = np.broadcast_to(1.0 + np.arange(num_workers)[:, None], (num_workers, 3))
-    np.testing.assert_allclose(decoders.coefficients(plan, weights), expected)
+    np.testing.assert_allclose(plan.coefficients(weights.T), expected.T)
 
 
 def test_representative_takes_the_first_of_each_group():
@@ -98,3 +102,101 @@ def test_batch_of_plans_under_vmap(masks):
     weights = jax.vmap(decoders.least_squares, in_axes=(0, None))(batch, masks[:, 9])
     expected = decoders.least_squares(plan, masks[:, 9])
     np.testing.assert_allclose(weights, [expected, expected], atol=1e-3)
+
+
+# --- Decoders as pytrees. ---
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_go_through_jit_as_data(name, masks):
+    plan, decoder = PLANS["graph"], DECODERS[name]
+    traces = []
+
+    @jax.jit
+    def weights(decoder, plan, answered):
+        traces.append(None)
+        return decoder(plan, answered)
+
+    found = weights(decoder, plan, masks[:, 5])
+    weights(jax.tree.map(lambda leaf: leaf, decoder), plan, masks[:, 6])
+    assert len(traces) == 1
+    np.testing.assert_allclose(found, decoder(plan, masks[:, 5]), atol=1e-2)
+
+
+def test_what_a_decoder_was_designed_with_is_no_constant():
+    plan, traces = PLANS["interval"], []
+    answered = np.arange(8) % 3 > 0
+
+    @jax.jit
+    def weights(decoder):
+        traces.append(None)
+        return decoder(plan, answered)
+
+    for scale in (1.0, 2.0):
+        decoder = decoders.two_track(replace(plan, weights=plan.weights))
+        decoder = replace(decoder, second=decoder.second * scale)
+        found = weights(decoder)
+        np.testing.assert_allclose(found[1], answered * decoder.second, rtol=1e-6)
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("first", [decoders.fixed, decoders.least_squares])
+def test_two_tracks(first, masks):
+    plan = PLANS["bernoulli"]
+    decoder = decoders.two_track(plan, noise_ratio=2.0, decoder=first)
+    v = decoders.second_moment_weights(plan, noise_ratio=2.0)
+    assert decoder.num_tracks == 2
+    assert decoder.is_fixed == first.is_fixed
+    assert decoder.is_unbiased == first.is_unbiased
+    for answered in (masks[:, 7], masks, masks[:, :12].reshape(8, 3, 4)):
+        weights = jax.jit(lambda d, m: d(plan, m))(decoder, answered)
+        assert weights.shape == (2, *answered.shape)
+        np.testing.assert_allclose(weights[0], first(plan, answered), atol=1e-2)
+        second = v.reshape(8, *[1] * (answered.ndim - 1)) * answered
+        np.testing.assert_allclose(weights[1], second, rtol=1e-6)
+        c = decoder.coefficients(plan, answered)
+        assert c.shape == (2, plan.num_partitions, *answered.shape[1:])
+        both = np.tensordot(weights, plan.encoding_matrix(), (1, 0))
+        np.testing.assert_allclose(c, np.moveaxis(both, -1, 1), atol=1e-4)
+
+
+def test_two_tracks_of_another_plan_are_refused():
+    decoder = decoders.two_track(PLANS["interval"])
+    other = plan_of([{0: 1.0}] * 3, 1)
+    with pytest.raises(ValueError, match="are of 8 workers, the plan has 3"):
+        decoder(other, np.ones(3, bool))
+    with pytest.raises(ValueError, match="noise_ratio must be a number ≥ 0"):
+        decoders.two_track(other, noise_ratio=-1.0)
+
+
+def test_two_tracks_are_designed_again_for_a_new_plan():
+    plan = PLANS["interval"]
+    decoder = decoders.two_track(plan, noise_ratio=0.5)
+    moved = replace(plan, straggler_probabilities=np.linspace(0.1, 0.8, 8))
+    expected = decoders.second_moment_weights(moved, noise_ratio=0.5)
+    np.testing.assert_array_equal(decoder.redesigned(moved).second, expected)
+    assert decoders.least_squares.redesigned(moved) is decoders.least_squares
+
+
+def test_a_function_of_ones_own(masks):
+    plan = PLANS["interval"]
+    half = decoders.from_function(
+        lambda plan, answered: 0.5 * jnp.ones(answered.shape), name="half"
+    )
+    weights = jax.jit(lambda d, m: d(plan, m))(half, masks)
+    np.testing.assert_array_equal(weights, 0.5 * masks)  # 0 where nothing came
+    assert (half.name, half.is_unbiased, half.is_fixed) == ("half", False, False)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize(
+    "answered",
+    [np.ones(8), np.ones(8, int), np.ones(7, bool), np.ones((1, 8), bool), True],
+    ids=["floats", "ints", "7 workers", "trials first", "scalar"],
+)
+def test_what_is_no_mask_is_named(name, answered):
+    plan, decoder = PLANS["graph"], DECODERS[name]
+    message = r"(?m)^answered must be booleans, one for each of the 8 workers, .*\)$"
+    for use in (decoder, decoder.coefficients, jax.jit(decoder)):
+        with pytest.raises(ValueError, match=message):
+            use(plan, answered)

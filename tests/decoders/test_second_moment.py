@@ -50,12 +50,31 @@ def test_limits_of_the_noise_ratio():
     assert (second_moment_weights(plan, noise_ratio=0.0) == 0).all()
 
 
+def test_workers_without_a_sum_are_no_part_of_the_total():
+    """(42) does not see them: D is that of the others, whoever holds nothing."""
+    rows = [{0: 2.0}, {}, {1: 1.0}, {0: 1.0, 1: -1.0}]
+    p = np.array([0.3, 0.0, 0.6, 0.1])
+    weights = np.array([1.0, 5.0, 2.0, 3.0])
+    v = second_moment_weights(plan_of(rows, 2, p=p, weights=weights), noise_ratio=2.0)
+    total = 0.7 / 0.3 + 0.4 / 0.6
+    scale = 2 * 2 / (1 + 2 * total)
+    # The difference keeps its share of the first track, nothing has no weight.
+    expected = [scale / 0.3 / 2, 0, scale / 0.6, 3 * 2 * total / (1 + 2 * total)]
+    np.testing.assert_allclose(v, expected, rtol=1e-12)
+    held = second_moment_weights(plan_of(rows[:1], 2, p=p[:1]), noise_ratio=2.0)
+    both = second_moment_weights(plan_of(rows[:2], 2, p=p[:2]), noise_ratio=2.0)
+    np.testing.assert_allclose(both, [*held, 0], rtol=1e-12)
+
+
 def test_messages_without_a_sum_and_hostile_p():
     plan = plan_of([{0: 1.0, 1: -1.0}, {}, {0: 1.0}], 2, p=np.array([0.5, 0.5, 1e-300]))
     v = second_moment_weights(plan, noise_ratio=1.0)
-    np.testing.assert_allclose(v, [0, 0, 2])
+    np.testing.assert_allclose(v, [1, 0, 2])
     never = plan_of([{0: 1.0}], 1, p=1.0)
     assert second_moment_weights(never, noise_ratio=np.inf) == 0
+    differences = plan_of([{0: 1.0, 1: -1.0}], 2, weights=3.0)
+    for noise_ratio in (0.0, 1.0, np.inf):
+        assert second_moment_weights(differences, noise_ratio=noise_ratio) == 3
 
 
 @pytest.mark.parametrize("value", [-1.0, np.nan, [1.0]])

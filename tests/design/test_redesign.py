@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jgc import codes, residual
+from jgc import gradients as related
 from jgc.design import redesign
 from jgc.stragglers import bernoulli, estimation, simulate
 
@@ -24,7 +25,7 @@ PLANS = {
 @pytest.mark.parametrize("name", PLANS)
 def test_sizes_names_and_placement_stay(name, common):
     plan = PLANS[name]
-    new = redesign(plan, MOVED, tolerance=0, common_part=common)
+    new = redesign(plan, MOVED, tolerance=0, gradients=related.common(common))
     assert new is not plan
     assert jax.tree.structure(new) == jax.tree.structure(plan)
     np.testing.assert_array_equal(new.edge_worker, plan.edge_worker)
@@ -82,9 +83,8 @@ def test_following_workers_that_change_beats_a_fixed_plan():
     for t, mask in enumerate(masks):
         state = update(state, mask)
         if t % every == every - 1:
-            new = redesign(
-                plan, estimator.probabilities(state), tolerance=0.1, common_part=1.0
-            )
+            p = estimator.probabilities(state)
+            new = redesign(plan, p, tolerance=0.1, gradients=1.0)
             designs += new is not plan
             plan = new
     assert 1 <= designs <= 6

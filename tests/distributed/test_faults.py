@@ -53,7 +53,7 @@ def simulated(masks, plan=PLAN):
             state,
             problems.examples(),
             jnp.asarray(PARTITION),
-            plan.coefficients(jnp.asarray(mask)),
+            jgc.decoders.fixed.coefficients(plan, jnp.asarray(mask)),
         )
     return state.params
 
@@ -193,7 +193,7 @@ def test_p_is_followed_and_a_restored_state_goes_on_exactly(pool, tmp_path):
         estimator=jgc.stragglers.estimation.counting(K),
         every=5,
         tolerance=0.0,
-        common_part=1.0,
+        gradients=1.0,
     )
     driver = driver_of(pool, adaptation=adaptation)
     masks = np.random.default_rng(1).random((20, K)) > [0.1, 0.8, 0.4]

@@ -37,6 +37,7 @@ def test_command_prints_why_and_writes_a_plan(tmp_path):
         f"Deadline: τ = {found['deadline']:.4g} s, of least time to accuracy",
         "no worker more than 0.5 of the data",
         "independent workers",
+        "A worker's own rounds, 40 and worth",
         "--config.plan_file=",
     ):
         assert part in result.stdout
@@ -95,6 +96,12 @@ def test_errors_of_correlated_workers():
     assert alone.correlated[0] == pytest.approx(alone.advice.chosen.aligned, rel=0.5)
 
 
+def test_few_rounds_are_said_to_be_too_few(tmp_path):
+    result = run(tmp_path, "--config.capacity=0.5", latencies=LATENCIES[:5])
+    assert result.returncode == 0, result.stderr
+    assert "cannot be known: 5 rounds are too few" in result.stdout
+
+
 def test_a_worker_that_never_answers_gets_next_to_no_data():
     latencies = LATENCIES.copy()
     latencies[:, 2] = np.inf
@@ -108,5 +115,7 @@ def test_a_worker_that_never_answers_gets_next_to_no_data():
 def test_one_round_leaves_the_assumptions_untested():
     findings = advise.find(trace(LATENCIES[:1]), config(capacity=0.6))
     assert set(findings.tests.values()) == {None}
+    assert findings.effective_rounds == 0
+    np.testing.assert_array_equal(findings.interval, [np.zeros(6), np.ones(6)])
     plan = findings.advice.chosen.plan
     assert isinstance(plan, jgc.CodingPlan)

@@ -42,7 +42,9 @@ ALIASES = [
     Alias("sgd", optim.coded_sgd, optax.sgd, two_track=False),
     Alias(
         "momentum",
-        lambda plan, rate: optim.coded_sgd(plan, rate, momentum=0.9, nesterov=True),
+        lambda plan, rate, **kw: optim.coded_sgd(
+            plan, rate, momentum=0.9, nesterov=True, **kw
+        ),
         lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
         two_track=False,
     ),
@@ -73,3 +75,8 @@ def gradients(seed: int, leading: tuple[int, ...] = ()) -> dict[str, jax.Array]:
 
 def messages(plan: jgc.CodingPlan, seed: int) -> dict[str, jax.Array]:
     return plan.encode(gradients(seed, (N,)))
+
+
+def tracks(seed: int) -> dict[str, optim.Tracks]:
+    first, second = gradients(seed), gradients(seed + 1000)
+    return jax.tree.map(optim.Tracks, first, second)

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from experiments.common.checkpoints import Checkpoints
-from jgc import optim
+from jgc import decoders, optim
 from tests.optim.table import (
     MASK,
     OPTIMAL,
@@ -17,6 +17,7 @@ from tests.optim.table import (
     every_alias,
     gradients,
     messages,
+    tracks,
     two_track_aliases,
 )
 
@@ -124,14 +125,17 @@ def test_multi_transform_gives_each_group_its_own(alias, plan):
 
 
 @two_track_aliases
-def test_multi_transform_splits_decoded_tracks(alias):
+def test_multi_transform_labels_tracks_as_one(alias):
     grouped = optax.multi_transform(
-        {"all": alias.make(None, 0.1), "none": optax.set_to_zero()},
+        {
+            "all": alias.make(None, 0.1),
+            "none": optax.chain(optim.first_track(), optax.set_to_zero()),
+        },
         {"weight": "all", "bias": "none"},
     )
-    second = gradients(1)
-    params, _ = run(grouped, [gradients(0)], second_moment_updates=second)
-    alone, _ = run(alias.make(None, 0.1), [gradients(0)], second_moment_updates=second)
+    inputs = [tracks(seed) for seed in range(3)]
+    params, _ = run(grouped, inputs)
+    alone, _ = run(alias.make(None, 0.1), inputs)
     close(params["weight"], alone["weight"])
     close(params["bias"], PARAMS["bias"])
 
@@ -176,12 +180,60 @@ def test_multi_steps_is_one_step_with_the_mean(alias):
     close(params, run(alias.make(OPTIMAL, 0.1), means)[0], rtol=1e-4, atol=1e-6)
 
 
+@every_alias
+@both_plans
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda inner: optax.MultiSteps(inner, 2).gradient_transformation(),
+        lambda inner: optax.apply_if_finite(inner, 3),
+    ],
+    ids=["MultiSteps", "apply_if_finite"],
+)
+def test_wrappers_around_messages_are_refused(alias, plan, wrap):
+    """They would average messages of different masks, or return their shapes."""
+    with pytest.raises((TypeError, ValueError)):
+        run(wrap(alias.make(plan, 0.1)), [messages(plan, 0)], answered=MASK)
+
+
 @two_track_aliases
-def test_a_lone_gradient_is_refused_where_the_second_track_is_another(alias):
-    with pytest.raises(ValueError, match="second_moment_updates="):
-        run(alias.make(OTHER, 0.1), [gradients(0)])
+@pytest.mark.parametrize("plan", [None, OTHER], ids=["no plan", "SGC"])
+def test_a_lone_gradient_is_refused_where_the_second_track_is_another(alias, plan):
+    with pytest.raises(ValueError, match="needs two tracks"):
+        run(alias.make(plan, 0.1), [gradients(0)])
 
 
-def test_no_noise_ratio_of_zero():
-    with pytest.raises(ValueError, match="noise_ratio must be above 0"):
-        optim.two_track_adam(OPTIMAL, 0.1, noise_ratio=0.0)
+@two_track_aliases
+def test_tracks_that_come_decoded_are_taken_as_they_are(alias):
+    for plan in (None, OPTIMAL, OTHER):
+        params, _ = run(alias.make(plan, 0.1), [tracks(0)])
+        expected, _ = run(alias.make(None, 0.1), [tracks(0)])
+        close(params, expected)
+
+
+@every_alias
+@both_plans
+def test_a_decoder_that_looks_at_the_mask(alias, plan):
+    optimizer = alias.make(plan, 0.1, decoder=decoders.least_squares)
+    weights = decoders.least_squares(plan, MASK)
+    if alias.two_track:
+        v = decoders.second_moment_weights(plan, noise_ratio=1.0)
+        weights = jnp.stack([weights, jnp.where(MASK, v, 0)])
+    inputs = [messages(plan, seed) for seed in range(3)]
+    found, _ = run(optimizer, inputs, answered=MASK)
+    expected, _ = run(alias.make(None, 0.1), inputs, weights=weights)
+    close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@two_track_aliases
+def test_what_no_two_track_optimizer_can_take(alias):
+    for noise_ratio in (0.0, -1.0, np.nan):
+        with pytest.raises(ValueError, match="noise_ratio must be above 0"):
+            alias.make(OPTIMAL, 0.1, noise_ratio=noise_ratio)
+    with pytest.raises(ValueError, match="decoder must have one track"):
+        alias.make(OTHER, 0.1, decoder=decoders.two_track(OTHER))
+
+
+def test_sgd_refuses_two_tracks():
+    with pytest.raises(ValueError, match="decoder must have one track"):
+        optim.coded_sgd(OTHER, 0.1, decoder=decoders.two_track(OTHER))

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -10,7 +8,17 @@ import pytest
 import jgc
 from jgc import decoders, optim
 from jgc.optim._clipping import partition_norms
-from tests.optim.table import MASK, OPTIMAL, OTHER, PARAMS, N, P, gradients, messages
+from tests.optim.table import (
+    MASK,
+    OPTIMAL,
+    OTHER,
+    PARAMS,
+    N,
+    P,
+    gradients,
+    messages,
+    tracks,
+)
 
 
 def test_decode_is_the_plans():
@@ -22,14 +30,32 @@ def test_decode_is_the_plans():
     assert passed is expected
 
 
-def test_plan_in_update_takes_the_place_of_the_constructors():
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        decoders.fixed,
+        decoders.least_squares,
+        decoders.two_track(OTHER),
+        decoders.two_track(OTHER, decoder=decoders.least_squares),
+    ],
+    ids=lambda decoder: decoder.name,
+)
+def test_decode_is_jgcs_with_a_decoders_weights(decoder):
     inputs = messages(OTHER, 0)
-    by_mask = replace(OTHER, weights=decoders.least_squares(OTHER, MASK))
-    for constructed in (None, OPTIMAL):
-        decoded, _ = optim.decode(constructed).update(
-            inputs, (), PARAMS, answered=MASK, plan=by_mask
-        )
-        chex.assert_trees_all_close(decoded, by_mask.decode(inputs, MASK))
+    weights = decoder(OTHER, MASK)
+    found, _ = optim.decode(OTHER, decoder).update(inputs, (), PARAMS, answered=MASK)
+    expected = jgc.decode(inputs, weights)
+    for name, leaf in expected.items():
+        if decoder.num_tracks == 2:
+            assert isinstance(found[name], optim.Tracks)
+            chex.assert_trees_all_equal(jnp.stack(found[name]), leaf)
+        else:
+            chex.assert_trees_all_equal(found[name], leaf)
+    passed, _ = optim.decode(OTHER, decoder).update(found, (), PARAMS)
+    assert passed is found
+    for plan in (None, OTHER):
+        given, _ = optim.decode(plan).update(inputs, (), PARAMS, weights=weights)
+        chex.assert_trees_all_equal(given, found)
 
 
 def test_a_redesigned_plan_does_not_recompile():
@@ -37,42 +63,70 @@ def test_a_redesigned_plan_does_not_recompile():
     traces = []
 
     @jax.jit
-    def step(plan, weights, state, inputs):
+    def step(plan, decoder, state, inputs):
         traces.append(None)
-        return optimizer.update(
-            inputs,
-            state,
-            PARAMS,
-            answered=MASK,
-            plan=plan,
-            second_moment_weights=weights,
-        )
+        return optimizer.update(inputs, state, PARAMS, weights=decoder(plan, MASK))
 
     state = optimizer.init(PARAMS)
     placement = OPTIMAL.encoding_matrix() != 0
-    for scale in (1.0, 0.9):
+    for scale, noise_ratio in ((1.0, 1.0), (0.9, 2.0)):
         plan = jgc.codes.on_placement(P * scale, placement)
-        weights = decoders.second_moment_weights(plan, noise_ratio=1.0)
-        _, state = step(plan, weights, state, messages(plan, 0))
+        decoder = decoders.two_track(plan, noise_ratio=noise_ratio)
+        found, _ = step(plan, decoder, state, messages(plan, 0))
+        expected, _ = optim.two_track_adam(plan, 0.1, noise_ratio=noise_ratio).update(
+            messages(plan, 0), optimizer.init(PARAMS), PARAMS, answered=MASK
+        )
+        chex.assert_trees_all_close(found, expected, rtol=1e-4)
     assert len(traces) == 1
-    with pytest.raises(ValueError, match="second_moment_weights="):
-        optimizer.update(messages(OTHER, 0), state, PARAMS, answered=MASK, plan=OTHER)
 
 
 @pytest.mark.parametrize(
     ("updates", "extra", "message"),
     [
-        (messages(OPTIMAL, 0), {}, "need answered="),
-        (gradients(0), {"answered": MASK}, "leading axis over the 5 workers"),
+        (messages(OPTIMAL, 0), {}, "messages need answered="),
+        (gradients(0), {"answered": MASK}, r"shape \(5, 3\).* got shape \(3,\); pass"),
+        (gradients(0, (N,)), {"answered": MASK}, r"shape \(5, 3\).*got shape \(6, 3\)"),
         (messages(OPTIMAL, 0), {"answered": MASK[:3]}, r"shape \(5,\), got \(3,\)"),
+        (messages(OPTIMAL, 0), {"answered": MASK[:, None]}, r"got \(5, 1\)"),
+        (messages(OPTIMAL, 0), {"answered": MASK * 1.0}, "answered must be booleans"),
+        (messages(OPTIMAL, 0), {"weights": MASK}, "weights must be real numbers"),
+        (messages(OPTIMAL, 0), {"weights": jnp.ones(4)}, r"5 workers, got \(4,\)"),
+        (messages(OPTIMAL, 0), {"weights": jnp.ones((3, 5))}, r"got \(3, 5\)"),
+        (messages(OPTIMAL, 0), {"weights": jnp.ones(())}, r"got \(\)"),
+        (
+            messages(OPTIMAL, 0),
+            {"weights": jnp.ones(5), "answered": MASK},
+            "answered= or weights=, not both",
+        ),
+        (tracks(0), {"answered": MASK}, "got jgc.optim.Tracks"),
+        ({"weight": jnp.ones((3, 2))}, {}, "a tree like the parameters"),
+        ({"weight": jnp.ones((3, 2)), "bias": (1, 2)}, {}, "got tuple"),
     ],
 )
 def test_what_is_not_messages_is_named(updates, extra, message):
     optimizer = optim.coded_sgd(OPTIMAL, 0.1)
     with pytest.raises(ValueError, match=message):
         optimizer.update(updates, optimizer.init(PARAMS), PARAMS, **extra)
-    with pytest.raises(ValueError, match="plan="):
-        optim.decode().update(messages(OPTIMAL, 0), (), PARAMS, answered=MASK)
+
+
+def test_without_a_plan_or_parameters():
+    inputs = messages(OPTIMAL, 0)
+    with pytest.raises(ValueError, match="give it to the constructor"):
+        optim.decode().update(inputs, (), PARAMS, answered=MASK)
+    with pytest.raises(ValueError, match=r"or \(2, k\).* got \(\)"):
+        optim.decode().update(inputs, (), PARAMS, weights=jnp.ones(()))
+    with pytest.raises(ValueError, match="pass params"):
+        optim.decode(OPTIMAL).update(gradients(0), ())
+    with pytest.raises(ValueError, match=r"over the 5 workers, got shape \(3,\)"):
+        optim.decode(OPTIMAL).update(gradients(0), (), answered=MASK)
+    with pytest.raises(ValueError, match="plan=None"):
+        optim.decode(None, decoders.least_squares)
+
+
+def test_a_decoder_that_cannot_decode_the_plan_is_refused_at_once():
+    with pytest.raises(ValueError, match="second-moment weights are of 3 workers"):
+        small = jgc.codes.interval(P[:3], num_partitions=N)
+        optim.decode(OPTIMAL, decoders.two_track(small))
 
 
 @pytest.mark.parametrize("max_norm", [1e-3, 1.0, 3.0, 100.0])
@@ -109,7 +163,9 @@ def test_clip_encode_decode_chain():
     )
     inputs = gradients(0, (N,))
     updates, _ = optimizer.update(inputs, optimizer.init(PARAMS), PARAMS, answered=MASK)
-    c = OPTIMAL.coefficients(MASK) * jnp.minimum(1, 1 / partition_norms(inputs))
+    c = decoders.fixed.coefficients(OPTIMAL, MASK) * jnp.minimum(
+        1, 1 / partition_norms(inputs)
+    )
     expected = jax.tree.map(lambda g: -0.1 * jnp.tensordot(c, g, axes=1), inputs)
     chex.assert_trees_all_close(updates, expected, rtol=1e-5, atol=1e-6)
 

@@ -78,7 +78,7 @@ def test_least_squares_is_the_best_for_orthogonal_gradients(name):
     c = best_coefficients(plan, masks)
     probability = np.where(masks, 1 - P[:, None], P[:, None]).prod(axis=0)
     expected = ((c - 1) ** 2).sum(axis=0) @ probability
-    options = {"similarity": 0.0}
+    options = {"gradients": 0.0}
     best = enumerate_masks(plan, decoder=decoders.least_squares, **options).mean
     assert best == pytest.approx(expected, rel=1e-8)
     for other in (decoders.fixed, decoders.representative):

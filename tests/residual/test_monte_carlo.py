@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jgc
-from jgc import codes, decoders
+from jgc import codes, decoders, gradients
 from jgc.residual import enumerate_masks, exact, monte_carlo
 from jgc.residual._sampling import driver
 
@@ -29,7 +29,7 @@ def deviation(sampled, reference):
 @pytest.mark.parametrize(("plan", "decoder"), CASES)
 def test_within_standard_errors_of_enumeration(plan, decoder):
     plan, decoder = PLANS[plan], DECODERS[decoder]
-    options = {"similarity": 0.3, "decoder": decoder}
+    options = {"gradients": 0.3, "decoder": decoder}
     sampled = monte_carlo(KEY, plan, num_trials=10**7, **options)
     reference = enumerate_masks(plan, **options)
     assert sampled.trials == 10**7
@@ -59,23 +59,34 @@ def test_standard_errors_are_those_of_repeated_runs():
         assert 0.7 < spread / stated < 1.4
 
 
-@pytest.mark.parametrize("options", [{"gram": True}, {"gradients": True}, {}])
-def test_models_of_the_gradients(options):
+_ROWS = np.random.default_rng(0).normal(size=(PLANS["layers"].num_partitions, 9))
+
+
+@pytest.mark.parametrize(
+    "related",
+    [
+        gradients.gram(_ROWS @ _ROWS.T),
+        gradients.vectors(_ROWS),
+        gradients.common(0.3),
+        gradients.similar(0.3),
+        None,
+    ],
+    ids=["gram", "vectors", "common", "similar", "default"],
+)
+def test_models_of_the_gradients(related):
     plan = PLANS["layers"]
-    rows = np.random.default_rng(0).normal(size=(plan.num_partitions, 9))
-    given = {name: rows @ rows.T if name == "gram" else rows for name in options}
-    sampled = monte_carlo(KEY, plan, num_trials=10**5, **given)
-    assert deviation(sampled, exact(plan, **given)) < 4
+    sampled = monte_carlo(KEY, plan, num_trials=10**5, gradients=related)
+    assert deviation(sampled, exact(plan, gradients=related)) < 4
 
 
 def test_decoding_each_trial_equals_the_table():
     plan = PLANS["cyclic"]
-    options = {"decoder": decoders.least_squares, "similarity": 0.0}
+    options = {"decoder": decoders.least_squares, "gradients": 0.0}
     # 255 trials are fewer than there are masks: decoded one by one.
     few = monte_carlo(KEY, plan, num_trials=255, **options)
     many = monte_carlo(KEY, plan, num_trials=256, **options)
     assert few.mean == pytest.approx(many.mean, rel=0.3)
-    own = decoders.Decoder(decoders.least_squares.weights)
+    own = decoders.from_function(decoders.least_squares)
     again = monte_carlo(KEY, plan, num_trials=255, decoder=own, gradients=0.0)
     assert again.mean == pytest.approx(few.mean, rel=1e-9)
 
@@ -85,7 +96,7 @@ def test_decoding_each_trial_equals_the_table():
 def test_the_answer_does_not_depend_on_chunks(chunk_size, target):
     options = {
         "num_trials": 100_003,
-        "similarity": 0.4,
+        "gradients": 0.4,
         "target_relative_error": target,
     }
     plan = PLANS["interval"]
@@ -126,7 +137,7 @@ def test_the_answer_does_not_depend_on_the_number_of_devices():
     assert outputs[0].count("monte_carlo") == 2
 
 
-@pytest.mark.parametrize("options", [{}, {"similarity": 0.3}])
+@pytest.mark.parametrize("options", [{}, {"gradients": 0.3}])
 def test_the_answer_does_not_depend_on_calls_side_by_side(options, monkeypatch):
     plan = codes.interval(np.linspace(0.1, 0.9, 120), num_partitions=120)
     results = []
@@ -166,7 +177,7 @@ def test_several_plans_in_one_call():
         codes.cyclic_repetition(P, num_partitions=8, num_stragglers=2),
     ]
     for decoder in (decoders.fixed, decoders.least_squares):
-        options = {"num_trials": 20_000, "similarity": 0.5, "decoder": decoder}
+        options = {"num_trials": 20_000, "gradients": 0.5, "decoder": decoder}
         together = monte_carlo(KEY, plans, **options)
         assert len(together) == 3
         for plan, result in zip(plans, together, strict=True):
@@ -254,8 +265,8 @@ def test_progress_is_shown_when_asked(capsys):
         ({"chain_length": 0}, "chain_length must be an integer ≥ 1, got 0"),
         ({"target_relative_error": -1}, "target_relative_error must be a finite"),
         ({"decoder": decoders.graph}, "decoders.graph needs"),
-        ({"decoder": lambda plan, mask: mask}, "decoder must be one of jgc.decoders"),
-        ({"similarity": -1}, "gradients must"),
+        ({"decoder": lambda plan, mask: mask}, "decoder must be of jgc.decoders"),
+        ({"gradients": -1}, "gradients must"),
         ({"plan": []}, "plan must be a plan or a sequence of at least one, got none"),
         (
             {"plan": [PLANS["interval"], PLANS["dense"]]},

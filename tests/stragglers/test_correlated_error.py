@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+import jgc
 from jgc import codes, residual, stragglers
 
 P = np.array([0.3, 0.6, 0.35, 0.8, 0.5])
@@ -28,7 +29,8 @@ def test_a_diagonal_covariance_is_independence(plan, similarity):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.name)
 def test_against_monte_carlo(name, plan):
-    gradients = np.random.default_rng(0).normal(size=(6, 4)) + 0.5
+    vectors = np.random.default_rng(0).normal(size=(6, 4)) + 0.5
+    gradients = jgc.gradients.vectors(vectors)
     found = residual.monte_carlo(
         jax.random.key(0),
         plan,

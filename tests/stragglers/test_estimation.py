@@ -122,6 +122,54 @@ def test_tests_are_calibrated_where_the_model_holds():
         assert scipy.stats.kstest(column, "uniform").pvalue > 1e-3
 
 
+def bursty(rng, p, burst, *, rounds, shock=0.0):
+    """Markov chains, one a worker, and rounds in which a shock makes all late."""
+    burst = np.maximum(burst, 1 / (1 - p))
+    late = np.empty((rounds, p.size), bool)
+    late[0] = rng.uniform(size=p.size) < p
+    for t in range(1, rounds):
+        chance = np.where(late[t - 1], 1 - 1 / burst, p / (1 - p) / burst)
+        late[t] = rng.uniform(size=p.size) < chance
+    return ~(late | (rng.uniform(size=(rounds, 1)) < shock))
+
+
+@pytest.mark.parametrize("burst", [1.0, 3.0, 8.0])
+def test_independent_workers_may_be_bursty(burst):
+    """P(p ≤ 0.05) near 0.05; permuting each worker's rounds gave up to 0.19."""
+    rng = np.random.default_rng(7)
+    p = np.array([0.1, 0.2, 0.5, 0.3, 0.1, 0.4, 0.05, 0.6])
+    p_values = np.array(
+        [
+            estimation.check_independence(
+                bursty(rng, p, burst, rounds=80), permutations=99, seed=seed
+            ).p_value
+            for seed in range(400)
+        ]
+    )
+    # Three standard errors of a share of 400.
+    assert (p_values <= 0.05).mean() == pytest.approx(0.05, abs=0.033)
+    assert (p_values <= 0.5).mean() == pytest.approx(0.5, abs=0.075)
+
+
+@pytest.mark.parametrize("burst", [1.0, 4.0])
+def test_shocks_are_seen_among_bursts(burst):
+    rng = np.random.default_rng(3)
+    p = np.full(8, 0.2)
+    p_values = [
+        estimation.check_independence(
+            bursty(rng, p, burst, rounds=80, shock=0.06), permutations=99, seed=seed
+        ).p_value
+        for seed in range(100)
+    ]
+    assert (np.array(p_values) <= 0.05).mean() > 0.85
+
+
+def test_few_rounds_have_exact_p_values():
+    """Three rounds have six orders, which scipy goes through."""
+    found = estimation.check_bursts(np.array([[True], [False], [False]]))
+    assert found == pytest.approx((1.0, 0.5, 1 / 3))
+
+
 def test_tests_see_what_is_wrong():
     rng = np.random.default_rng(0)
     together = np.repeat(rng.uniform(size=(60, 1)) > 0.3, 6, axis=1)

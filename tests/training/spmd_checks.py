@@ -219,7 +219,7 @@ def parameters_in_parts():
     expected = init_state(problems.params(), optimizer)
     state = place_state(expected, mesh, param_axis="model")
     for t in range(3):
-        coefficients = plan.coefficients(mask(t))
+        coefficients = jgc.decoders.fixed.coefficients(plan, mask(t))
         expected, _ = simulated(expected, problems.examples(), PARTITION, coefficients)
         weights = np.where(mask(t), plan.weights, 0)
         state, _ = step(state, spread.examples, spread.coefficients(weights))

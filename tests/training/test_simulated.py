@@ -40,7 +40,10 @@ def test_one_pass_equals_what_workers_send(plan, chunk_size):
     for seed in range(5):
         mask = jax.random.bernoulli(jax.random.key(seed), 1 - P)
         decoded = plan.decode(messages, mask)
-        weights = plan.coefficients(mask)[PARTITION] / problems.NUM_EXAMPLES
+        weights = (
+            jgc.decoders.fixed.coefficients(plan, mask)[PARTITION]
+            / problems.NUM_EXAMPLES
+        )
         gradient, losses = coded_gradient(
             problems.loss,
             problems.params(),
@@ -61,7 +64,10 @@ def test_straggler_free_step_is_gradient_descent():
     state = init_state(problems.params(), optimizer)
     for _ in range(3):
         state, _ = step(
-            state, problems.examples(), PARTITION, plan.coefficients(jnp.ones(5, bool))
+            state,
+            problems.examples(),
+            PARTITION,
+            jgc.decoders.fixed.coefficients(plan, jnp.ones(5, bool)),
         )
 
     params, opt_state = problems.params(), optimizer.init(problems.params())
@@ -86,7 +92,7 @@ def test_one_compiled_step_serves_every_plan():
     step = make_step(counted_loss, optimizer)
     state = init_state(problems.params(), optimizer)
     for plan in PLANS.values():
-        coefficients = plan.coefficients(jnp.ones(5, bool))
+        coefficients = jgc.decoders.fixed.coefficients(plan, jnp.ones(5, bool))
         state, _ = step(state, problems.examples(), PARTITION, coefficients)
     assert len(traces) == 1
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.train.runs import Task
 from experiments.train.tasks import logistic
+from experiments.train.tasks.task import Task
 
 
 def _detection(config: Any, workdir: Path) -> Task:

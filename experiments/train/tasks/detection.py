@@ -10,19 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from experiments.train.runs import Task
 from experiments.train.tasks.detection_picture import draw_comparison
+from experiments.train.tasks.task import Task
 from jgc.detection import CocoScores, Detector, Examples, evaluate, ssdlite
 from jgc.detection.data import (
     DetectionSource,
+    ImageExamples,
     LoadedSplit,
-    StreamedSplit,
     assign_partitions,
     generate_shapes,
+    image_examples,
     load_split,
     open_source,
 )
-from jgc.training._simulated import Params
+from jgc.training import arrays
+from jgc.training._loss import Params
 
 _LOG = logging.getLogger(__name__)
 _IMAGES_AT_ONCE = 32  # in evaluation
@@ -34,7 +36,8 @@ class DetectionTask(NamedTuple):
     Attributes:
         detector: its pure functions.
         train: the images to train on; if they are streamed, those of them to score.
-        stream: the training images where memory does not hold them, else None.
+        stream: the training images, read when they are needed, where memory does not
+            hold them; else None.
         num_train: N, the images to train on.
         validation: the images to validate and score on.
         class_names: the name of each label.
@@ -43,7 +46,7 @@ class DetectionTask(NamedTuple):
 
     detector: Detector
     train: LoadedSplit
-    stream: StreamedSplit | None
+    stream: ImageExamples | None
     num_train: int
     validation: LoadedSplit
     class_names: tuple[str, ...]
@@ -88,10 +91,8 @@ class DetectionTask(NamedTuple):
         return Task(
             loss=self.detector.loss,
             init=jax.jit(self.detector.init),
-            examples=self.train.examples if self.stream is None else self.stream,
-            partition=jnp.asarray(
-                assign_partitions(self.num_train, num_partitions=num_partitions)
-            ),
+            source=self.stream or arrays(self.train.examples),
+            assignment=assign_partitions(self.num_train, num_partitions=num_partitions),
             validation_loss=validation_loss,
             score=score,
             draw=draw,
@@ -123,10 +124,11 @@ def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
     num_train = min(config.data.num_train or len(source), len(source))
     stream = None
     if not config.data.in_memory:
-        stream = StreamedSplit(
-            source=source,
+        stream = image_examples(
+            source,
             size=config.model.image_size,
             max_objects=config.data.max_objects,
+            limit=num_train,
         )
     if config.data.validate_on_train:
         train = validation = _load(source, config, limit=num_train)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jgc.detection import Detector, Examples, draw_grid
 from jgc.detection._drawing import Panel, detection_panels, truth_panels
-from jgc.training._simulated import Params
+from jgc.training._loss import Params
 
 _NUM_IMAGES = 3
 _SCORE_THRESHOLD = 0.3

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.convergence.problem import make_data
-from experiments.train.runs import Task
-from jgc.training._simulated import Params
+from experiments.train.tasks.task import Task
+from jgc.training import arrays
+from jgc.training._loss import Params
 
 # The scales of the features, from 10^−1 to 10^1: what a second moment evens out.
 _SCALES = (-1.0, 1.0)
@@ -48,8 +49,8 @@ def make_task(config: Any) -> Task:
             "slope": jnp.zeros(settings.dimension),
             "intercept": jnp.zeros(()),
         },
-        examples=train,
-        partition=jnp.asarray(partition[is_train]),
+        source=arrays(train),
+        assignment=partition[is_train],
         validation_loss=jax.jit(lambda params: loss(params, validation).mean()),
         score=lambda params: {
             "accuracy": accuracy(params, validation),

@@ -1,7 +1,7 @@
 """Detection data through TFDS, as fixed-shape arrays.
 
 `open_source` opens COCO 2017, a folder in COCO's layout or the embedded shapes;
-`load_split` turns a split into arrays, `StreamedSplit` reads it batch by batch;
+`load_split` turns a split into arrays, `image_examples` reads it image by image;
 `assign_partitions` cuts it into the n partitions that gradient coding assigns to
 workers.
 """
@@ -11,11 +11,11 @@ from jgc.detection.data._arrays import LoadedSplit, load_split
 from jgc.detection.data._categories import COCO_2017, Categories
 from jgc.detection.data._coco_folder import prepare_coco_folder
 from jgc.detection.data._coco_layout import COCO_2017_SPLITS, CocoSplit
+from jgc.detection.data._image_examples import ImageExamples, image_examples
 from jgc.detection.data._partition import assign_partitions
 from jgc.detection.data._report import REASONS, SplitReport
 from jgc.detection.data._shapes import SHAPE_CATEGORIES, generate_shapes
 from jgc.detection.data._source import DetectionSource, Record, open_source
-from jgc.detection.data._stream import StreamedSplit
 
 __all__ = [
     "COCO_2017",
@@ -25,12 +25,13 @@ __all__ = [
     "Categories",
     "CocoSplit",
     "DetectionSource",
+    "ImageExamples",
     "LoadedSplit",
     "Record",
     "SplitReport",
-    "StreamedSplit",
     "assign_partitions",
     "generate_shapes",
+    "image_examples",
     "load_split",
     "open_source",
     "prepare_coco_folder",

@@ -5,14 +5,19 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from rich.console import Console
 from rich.progress import track
 
 from jgc.detection._types import Examples
-from jgc.detection.data._images import DECODE_ERRORS, decode_image, resize_to_square
-from jgc.detection.data._pool import default_threads, map_in_order
-from jgc.detection.data._source import DetectionSource, Record
+from jgc.detection.data._image_examples import (
+    LoadedImage,
+    check_numbers,
+    load_image,
+    pad,
+)
+from jgc.detection.data._source import DetectionSource
+from jgc.detection.data._threads import read_in_threads
 
 
 class LoadedSplit(NamedTuple):
@@ -48,8 +53,9 @@ def load_split(
     Args:
         source: the split.
         size: S, the side in pixels to which images are stretched.
-        max_objects: M, the slots of an image; None: the most that an image has.
-            An image with more keeps the M of largest area.
+        max_objects: most slots of an image; None: the most objects that one of the
+            images has, which are never exceeded. An image with more objects keeps
+            those of largest area.
         limit: load the first N by image id; None: all.
         num_threads: threads that decode; None: one a core.
         show_progress: draw a bar; None: where stderr is a terminal.
@@ -57,17 +63,14 @@ def load_split(
     Raises:
         ValueError: a number is below 1, or an image can't be decoded.
     """
-    numbers = {"size": size, "max_objects": max_objects, "limit": limit}
-    for name, value in numbers.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name}={value} must be at least 1")
+    check_numbers(size=size, max_objects=max_objects, limit=limit)
     count = len(source) if limit is None else min(limit, len(source))
     images = np.empty((count, size, size, 3), np.uint8)
     loaded: list[LoadedImage] = []
-    decoded = map_in_order(
+    decoded = read_in_threads(
         lambda index: load_image(source, index, size),
         range(count),
-        num_threads=default_threads() if num_threads is None else num_threads,
+        num_threads=num_threads,
     )
     shown = sys.stderr.isatty() if show_progress is None else show_progress
     for one, image in track(
@@ -82,7 +85,7 @@ def load_split(
 
     records = [one.record for one in loaded]
     most = max((len(record.label) for record in records), default=0)
-    slots = max(most, 1) if max_objects is None else max_objects
+    slots = max(1, most if max_objects is None else min(max_objects, most))
     excess = [max(len(record.label) - slots, 0) for record in records]
     return LoadedSplit(
         examples=pad(images, records, slots),
@@ -91,56 +94,6 @@ def load_split(
         dropped_objects=sum(excess),
         crowded_images=sum(number > 0 for number in excess),
     )
-
-
-class LoadedImage(NamedTuple):
-    """An example without its image, whose size in pixels it keeps."""
-
-    record: Record
-    width: int
-    height: int
-
-
-def load_image(
-    source: DetectionSource, index: int, size: int
-) -> tuple[LoadedImage, UInt8[np.ndarray, "S S 3"]]:
-    """Reads an example, decodes its image and stretches it to size × size pixels.
-
-    Raises:
-        ValueError: the image can't be decoded.
-    """
-    record = source.record(index)
-    try:
-        image = decode_image(record.encoded)
-    except DECODE_ERRORS as error:  # a data set that our builder hasn't verified
-        raise ValueError(
-            f"image {record.file_name!r} (id {record.image_id}) in {source.directory} "
-            f"can't be decoded: {error}"
-        ) from error
-    loaded = LoadedImage(record._replace(encoded=b""), image.width, image.height)
-    return loaded, resize_to_square(image, size=size)
-
-
-def pad(
-    images: UInt8[np.ndarray, "N S S 3"], records: Sequence[Record], slots: int
-) -> Examples:
-    """The examples of images and their records, the objects in `slots` slots."""
-    shape = len(records), slots
-    arrays: dict[str, Any] = {  # NumPy's where the type has JAX's: still on the host
-        "image": images,
-        "boxes": np.zeros((*shape, 4), np.float32),
-        "labels": np.zeros(shape, np.int32),
-        "valid": np.zeros(shape, np.bool_),
-        "crowd": np.zeros(shape, np.bool_),
-    }
-    for row, record in enumerate(records):
-        kept = np.sort(np.argsort(-record.area, kind="stable")[:slots])
-        used = slice(len(kept))
-        arrays["boxes"][row, used] = record.bbox[kept]
-        arrays["labels"][row, used] = record.label[kept]
-        arrays["valid"][row, used] = ~record.is_crowd[kept]
-        arrays["crowd"][row, used] = record.is_crowd[kept]
-    return Examples(**arrays)
 
 
 def _ground_truth(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from jgc._cache import user_cache
 from jgc.detection.data._annotations import Annotations, read_annotations
 from jgc.detection.data._coco_layout import (
     COCO_2017_SPLITS,
@@ -19,9 +20,9 @@ from jgc.detection.data._coco_layout import (
 )
 from jgc.detection.data._example_maker import ExampleMaker
 from jgc.detection.data._paths import existing_directory
-from jgc.detection.data._pool import default_threads, map_in_order
 from jgc.detection.data._quiet import quiet_tfds
 from jgc.detection.data._report import SplitReport
+from jgc.detection.data._threads import read_in_threads
 
 _LOG = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ def prepare_coco_folder(
 
     Args:
         directory: the COCO folder.
-        cache_dir: where prepared data goes; None is TFDS's own place
-            ($TFDS_DATA_DIR, or ~/tensorflow_datasets).
+        cache_dir: where prepared data goes; None: `data` in $JGC_CACHE, or else in the
+            user's cache directory.
         splits: TFDS's split names → where each lies in `directory`.
         num_threads: threads that decode images to verify them; None: one a core.
 
@@ -60,16 +61,15 @@ def prepare_coco_folder(
     if num_threads is not None and num_threads < 1:
         raise ValueError(f"num_threads={num_threads} must be at least 1")
     root = check_layout(directory, splits)
-    data_dir = None
-    if cache_dir is not None:
-        data_dir = os.fspath(Path(cache_dir).expanduser().absolute())
-        if Path(data_dir).exists():
-            existing_directory("cache_dir", data_dir)
+    data_dir = user_cache() / "data" if cache_dir is None else Path(cache_dir)
+    data_dir = data_dir.expanduser().absolute()
+    if data_dir.exists():
+        existing_directory("cache_dir", data_dir)
     builder = CocoFolder(
         directory=root,
         splits=splits,
-        num_threads=default_threads() if num_threads is None else num_threads,
-        data_dir=data_dir,
+        num_threads=num_threads,
+        data_dir=os.fspath(data_dir),
     )
     prepared = Path(builder.data_dir)
     if not prepared.exists():
@@ -92,7 +92,7 @@ class CocoFolder(  # type: ignore[call-arg]  # TFDS is untyped, its keywords too
 ):
     """Builds `prepare_coco_folder`'s data set; call that function instead."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
     # TFDS would look beside this file for checksums of downloads; there are none,
     # and looking takes importlib_resources, which TFDS doesn't install.
     code_path = None
@@ -102,8 +102,8 @@ class CocoFolder(  # type: ignore[call-arg]  # TFDS is untyped, its keywords too
         *,
         directory: Path,
         splits: Mapping[str, CocoSplit],
-        num_threads: int,
-        data_dir: str | None,
+        num_threads: int | None,
+        data_dir: str,
     ) -> None:
         self._directory = directory
         self._splits = splits
@@ -160,9 +160,9 @@ class CocoFolder(  # type: ignore[call-arg]  # TFDS is untyped, its keywords too
         report = SplitReport()
         for image_id, count in annotations.without_image.items():
             report.note("annotation_without_image", f"image id {image_id}", count=count)
-        maker = ExampleMaker(folder, annotations.categories, report)
-        for listed, encoded in map_in_order(
-            maker.read, annotations.images, num_threads=self._num_threads
+        maker = ExampleMaker(folder, self._directory, annotations.categories, report)
+        for listed, encoded in read_in_threads(
+            maker.read, annotations, num_threads=self._num_threads
         ):
             example = maker.make(listed, encoded)
             if example is not None:

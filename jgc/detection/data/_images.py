@@ -15,12 +15,16 @@ def decode_image(encoded: bytes) -> Image.Image:
     """Decodes all of an image file to RGB.
 
     Grey, palette, CMYK and transparent images are converted; an EXIF orientation
-    is ignored, as COCO's annotations and TFDS ignore it.
+    is ignored, as COCO's annotations and TFDS ignore it. Sixteen bits are scaled to
+    eight; Pillow alone would cut them off at 255.
 
     Raises:
         DECODE_ERRORS: the file is truncated, broken or not an image.
     """
     with Image.open(io.BytesIO(encoded)) as image:
+        if image.mode.startswith("I;16"):
+            grey = np.asarray(image, np.float32) / 257
+            return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
         return image.convert("RGB")
 
 

@@ -2,5 +2,12 @@
 
 from jgc._extras import require
 
-for _module in ("PIL", "array_record", "rich", "tensorflow_datasets"):
+for _module in (
+    "PIL",
+    "array_record",
+    "grain",
+    "msgspec",
+    "rich",
+    "tensorflow_datasets",
+):
     require(_module, extra="detection")

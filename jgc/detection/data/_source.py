@@ -15,8 +15,8 @@ from jgc.detection.data._categories import Categories, categories_from_names
 from jgc.detection.data._coco_folder import prepare_coco_folder
 from jgc.detection.data._coco_layout import COCO_2017_SPLITS, CocoSplit, in_coco_layout
 from jgc.detection.data._images import decode_image
+from jgc.detection.data._index import SplitIndex, read_index
 from jgc.detection.data._paths import existing_directory
-from jgc.detection.data._pool import default_threads, map_in_order
 from jgc.detection.data._prepared import check_readable, find_prepared
 from jgc.detection.data._quiet import quiet_tfds
 from jgc.detection.data._report import SplitReport
@@ -53,7 +53,8 @@ class DetectionSource:
     (H, W, 3) uint8, "image/filename" str, "image/id" int, and "objects", a
     dictionary of arrays over the O objects: "area" (O,) int64 in pixels², "bbox"
     (O, 4) float32 as ymin, xmin, ymax, xmax in [0, 1], "id" (O,) int64, "is_crowd"
-    (O,) bool, "label" (O,) int64. Reading is safe from many threads.
+    (O,) bool, "label" (O,) int64. Reading is safe from many threads, and a source
+    pickles as the path of its data set.
 
     Attributes:
         directory: the prepared data set.
@@ -127,7 +128,7 @@ class DetectionSource:
         """
         position = range(len(self))[index]
         if not self._ordered:
-            position = self._positions[position]
+            position = int(self._index.positions[position])
         example = self._records[position]
         objects = example["objects"]
         return Record(
@@ -141,23 +142,21 @@ class DetectionSource:
             is_crowd=np.asarray(objects["is_crowd"], np.bool_),
         )
 
-    @functools.cached_property
-    def _positions(self) -> list[int]:
-        """Positions of the records by image id; reads every record once."""
-
-        def image_id(position: int) -> int:
-            return int(self._records[position]["image/id"])
-
-        ids = np.fromiter(
-            map_in_order(image_id, range(len(self)), num_threads=default_threads()),
-            np.int64,
+    @property
+    def most_objects(self) -> int:
+        """The most objects, crowds included, that one image has."""
+        return (
+            self._index.most_objects
+            if self.report is None
+            else (self.report.most_objects)
         )
-        if len(np.unique(ids)) < len(ids):
-            raise ValueError(
-                f"'image/id' in split {self.split!r} of {self.directory} must be "
-                f"distinct; {len(ids) - len(np.unique(ids))} are repeated"
-            )
-        return np.argsort(ids).tolist()
+
+    @functools.cached_property
+    def _index(self) -> SplitIndex:
+        return read_index(self._records, directory=self.directory, split=self.split)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_prepared, (self.directory, self.split)
 
 
 def open_source(
@@ -175,13 +174,14 @@ def open_source(
             above it that holds one such data set), or a folder in COCO's own layout
             (train2017/, val2017/, annotations/), which is prepared on the first use.
         split: such as "train" or "validation".
-        cache_dir: for COCO's layout, where the prepared data goes; None is TFDS's
-            own place ($TFDS_DATA_DIR, or ~/tensorflow_datasets).
+        cache_dir: for COCO's layout, where the prepared data goes; None: `data` in
+            $JGC_CACHE, or else in the user's cache directory.
         splits: for COCO's layout, where each split lies; all of them are prepared.
 
     Returns:
         The split, ordered by image id. A data set that our builder didn't prepare
-        isn't stored in that order: its first use reads all of the split once.
+        isn't stored in that order: its first use reads all of the split once, and
+        keeps what it found in the user's cache directory.
 
     Raises:
         FileNotFoundError: `directory`, or a part of COCO's layout, doesn't exist.
@@ -195,6 +195,10 @@ def open_source(
         prepared = prepare_coco_folder(root, cache_dir=cache_dir, splits=splits)
     else:
         prepared = find_prepared(root)
+    return _open_prepared(prepared, split)
+
+
+def _open_prepared(prepared: Path, split: str) -> DetectionSource:
     with quiet_tfds():
         builder = tfds.builder_from_directory(os.fspath(prepared))
     check_readable(builder, prepared)

@@ -2,11 +2,16 @@
 
 Online, inside a jitted training loop: `counting`, `forgetting` and
 `censored_shifted_exponential`, one protocol. On a record of the past: `estimate` with
-any of them, `fit_beta_prior`, `fit_shifted_exponential`. How sure: `credible_interval`,
-`wilson_interval`. Whether the model is right: `check_independence`, `check_bursts`,
+any of them, `fit_beta_prior`, `fit_shifted_exponential`. How sure: `record_interval`
+and `effective_rounds` of a record; `credible_interval`, `wilson_interval` of counts in
+independent rounds. Whether the model is right: `check_independence`, `check_bursts`,
 `check_shifted_exponential`.
 """
 
+from jgc.stragglers.estimation._dependent_rounds import (
+    effective_rounds,
+    record_interval,
+)
 from jgc.stragglers.estimation._estimators import (
     Estimator,
     censored_shifted_exponential,
@@ -39,9 +44,11 @@ __all__ = [
     "check_shifted_exponential",
     "counting",
     "credible_interval",
+    "effective_rounds",
     "estimate",
     "fit_beta_prior",
     "fit_shifted_exponential",
     "forgetting",
+    "record_interval",
     "wilson_interval",
 ]

@@ -1,16 +1,17 @@
-"""Whether stragglers are what a model says: tests whose p-values assume nothing else.
+"""Whether stragglers are what a model says: comparisons with data made like it.
 
-`check_independence` and `check_bursts` are permutation tests, exact for any p;
-`check_shifted_exponential` compares with simulations of the fitted law. A small p-value
-says that the model is wrong, not that it is useless: look at `statistic` beside
-`expected` for how wrong.
+`check_independence` shifts each worker's record in time, `check_bursts` permutes
+rounds, `check_shifted_exponential` simulates the fitted law. A small p-value says that
+the model is wrong, not that it is useless: look at `statistic` beside `expected` for
+how wrong.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+import scipy.stats
+from jaxtyping import Bool, Float, Int
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from jgc import _checks
@@ -19,7 +20,8 @@ from jgc.stragglers.estimation._shifted_exponential_fit import (
     fit_shifted_exponential,
 )
 
-Late = Bool[np.ndarray, "T k"]
+# Entries of all the records that are held at once.
+_AT_ONCE = 2**25
 
 
 class FitTest(NamedTuple):
@@ -29,7 +31,7 @@ class FitTest(NamedTuple):
         statistic: what was measured.
         expected: its mean if the model holds.
         p_value: the chance of a statistic at least as large if the model holds; at
-            least 1/(permutations + 1).
+            least 1/(draws + 1), or exact where rounds have no more orders than that.
     """
 
     statistic: float
@@ -44,24 +46,50 @@ def check_independence(
 
     The statistic is the variance over rounds of the number of stragglers: about
     Σ p_i (1 − p_i) if they are independent, as the residual error's closed form has it.
-    Each worker's rounds are permuted on their own. Drift over time that is common to
-    all workers counts as straggling together.
+    It is compared with that of records in which each worker's rounds are shifted by a
+    number of their own, the end going on at the start: bursts of a worker stay, and
+    what workers share goes. So workers may be bursty. Every shift is as likely as none
+    but for the one seam where the end meets the start: the longer the record beside the
+    bursts, the better. Drift over time that is common to all workers counts as
+    straggling together.
 
     Args:
         masks: who answered (T, k), T ≥ 2 rounds.
-        permutations: how many; fewer are less sure.
-        seed: of the permutations.
+        permutations: how many draws of shifts; fewer are less sure.
+        seed: of the shifts.
 
     Raises:
         ValueError: not such masks.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> shocks = np.repeat(rng.uniform(size=(60, 1)) > 0.3, 4, axis=1)
+        >>> check_independence(shocks).p_value
+        0.001
     """
-    return _permutation_test(
-        masks,
-        statistic=lambda is_late: is_late.sum(1).var(),
-        permuted=lambda is_late, rng: rng.permuted(is_late, axis=0),
-        permutations=permutations,
-        seed=seed,
+    is_late = ~_masks(masks)
+    rounds, workers = is_late.shape
+    # Row s of worker i is its record from round s on, and round again.
+    twice = np.concatenate([is_late, is_late[:-1]]).T
+    shifted = sliding_window_view(np.ascontiguousarray(twice), rounds, axis=1)
+    each = np.arange(workers)
+    rng = np.random.default_rng(seed)
+
+    def variance(shifts: Int[np.ndarray, "*draws k"], axis: int) -> np.ndarray:
+        del axis  # the last
+        return shifted[each, shifts].sum(-2, dtype=np.int32).var(-1)
+
+    found = scipy.stats.monte_carlo_test(
+        np.zeros(workers, np.int64),
+        lambda size: rng.integers(rounds, size=size),
+        variance,
+        vectorized=True,
+        n_resamples=_checks.count("permutations", permutations),
+        batch=_batch(is_late),
+        alternative="greater",
+        axis=-1,
     )
+    return _as_fit_test(found)
 
 
 def check_bursts(
@@ -70,8 +98,8 @@ def check_bursts(
     """Do rounds depend on the one before? Large: who was late is late again.
 
     The statistic is the share of late answers that were followed by a late answer of
-    the same worker. Whole rounds are permuted, so that workers may straggle together.
-    1/(1 − statistic) is about the mean length of a burst.
+    the same worker. Whole rounds are permuted, so that workers may straggle together:
+    exact for any p. 1/(1 − statistic) is about the mean length of a burst.
 
     Args:
         masks: who answered (T, k), T ≥ 2 rounds.
@@ -80,14 +108,33 @@ def check_bursts(
 
     Raises:
         ValueError: not such masks.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> bursts = np.repeat(rng.uniform(size=(20, 4)) > 0.3, 3, axis=0)
+        >>> check_bursts(bursts).p_value
+        0.001
     """
-    return _permutation_test(
-        masks,
-        statistic=_repeats,
-        permuted=lambda is_late, rng: is_late[rng.permutation(is_late.shape[0])],
-        permutations=permutations,
-        seed=seed,
+    is_late = ~_masks(masks)
+
+    def repeats(order: Int[np.ndarray, "*draws T"], axis: int) -> np.ndarray:
+        del axis  # the last
+        late = is_late[order]
+        before, after = late[..., :-1, :], late[..., 1:, :]
+        return (before & after).sum((-2, -1)) / np.maximum(before.sum((-2, -1)), 1)
+
+    found = scipy.stats.permutation_test(
+        (np.arange(is_late.shape[0]),),
+        repeats,
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=_checks.count("permutations", permutations),
+        batch=_batch(is_late),
+        alternative="greater",
+        rng=np.random.default_rng(seed),
+        axis=-1,
     )
+    return _as_fit_test(found)
 
 
 def check_shifted_exponential(
@@ -134,22 +181,16 @@ def check_shifted_exponential(
     return _compare(_distance(seconds, deadline), np.array(draws))
 
 
-def _permutation_test(
-    masks: ArrayLike,
-    *,
-    statistic: Callable[[Late], float],
-    permuted: Callable[[Late, np.random.Generator], Late],
-    permutations: int,
-    seed: int,
-) -> FitTest:
-    """Compares the statistic of who was late with that of permutations of it."""
-    is_late = ~_masks(masks)
-    rng = np.random.default_rng(seed)
-    drawn = (
-        statistic(permuted(is_late, rng))
-        for _ in range(_checks.count("permutations", permutations))
+def _batch(is_late: Bool[np.ndarray, "T k"]) -> int:
+    return max(1, _AT_ONCE // is_late.size)
+
+
+def _as_fit_test(found: Any) -> FitTest:
+    return FitTest(
+        statistic=float(found.statistic),
+        expected=float(found.null_distribution.mean()),
+        p_value=float(found.pvalue),
     )
-    return _compare(statistic(is_late), np.fromiter(drawn, np.float64))
 
 
 def _masks(masks: ArrayLike) -> Bool[np.ndarray, "T k"]:
@@ -160,10 +201,6 @@ def _masks(masks: ArrayLike) -> Bool[np.ndarray, "T k"]:
             f"shape {array.shape} and dtype {array.dtype}"
         )
     return array
-
-
-def _repeats(is_late: Bool[np.ndarray, "T k"]) -> float:
-    return float((is_late[1:] & is_late[:-1]).sum() / max(is_late[:-1].sum(), 1))
 
 
 def _distance(seconds: Float[np.ndarray, "T k"], deadline: float | None) -> float:

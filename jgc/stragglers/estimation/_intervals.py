@@ -22,8 +22,13 @@ def credible_interval(
 
     With the default prior it is Jeffreys' interval, which covers the true p close to
     `level` of the time. Where all or none of the counts are late, its outer end is 1
-    or 0 with that prior (Brown, Cai & DasGupta, Statistical Science 2001). Rounds that
-    depend on one another are worth fewer than they seem; see `check_bursts`.
+    or 0 with that prior (Brown, Cai & DasGupta, Statistical Science 2001).
+
+    For independent rounds. Rounds that depend on one another are worth fewer than they
+    seem: `record_interval` counts them. And for a prior that is not of these rounds
+    itself: one of `fit_beta_prior` takes workers to be independent, and where they
+    straggle in the same rounds it may be worth far more rounds than it was fitted to,
+    with intervals of no width about a mean that the next rounds will not have.
 
     Args:
         late: rounds in which each worker straggled (k,); discounted counts will do.
@@ -35,7 +40,7 @@ def credible_interval(
         ValueError: an argument out of its range.
     """
     counts, seen = checked_counts(late, rounds)
-    tail = (1 - _level(level)) / 2
+    tail = (1 - checked_level(level)) / 2
     a, b = prior.checked().late + counts, prior.in_time + seen - counts
     low = scipy.special.betaincinv(a, b, tail)
     high = scipy.special.betaincinv(a, b, 1 - tail)
@@ -60,14 +65,15 @@ def wilson_interval(
     counts, seen = checked_counts(late, rounds)
     if (seen < 1).any():
         raise ValueError(f"rounds must be at least 1, got {seen.min():g}")
-    z = scipy.special.ndtri((1 + _level(level)) / 2)
+    z = scipy.special.ndtri((1 + checked_level(level)) / 2)
     rate, scale = counts / seen, 1 + z**2 / seen
     centre = (rate + z**2 / (2 * seen)) / scale
     half = z / scale * np.sqrt(rate * (1 - rate) / seen + (z / (2 * seen)) ** 2)
     return np.maximum(centre - half, 0), np.minimum(centre + half, 1)
 
 
-def _level(level: float) -> float:
+def checked_level(level: float) -> float:
+    """The same, or an error unless it lies strictly between 0 and 1."""
     if not 0 < _checks.scalar("level", level) < 1:
         raise ValueError(f"level must lie strictly between 0 and 1, got {level!r}")
     return float(level)

@@ -47,8 +47,10 @@ def fit_beta_prior(late: ArrayLike, *, rounds: ArrayLike) -> BetaPrior:
     Its mean is the pooled straggler rate, its weight maximises the marginal (beta-
     binomial) likelihood. Good for many workers and few rounds, where each worker's own
     record says little: a worker never seen late is then as good as the cluster lets one
-    hope, not better. Not good where workers are of a few distinct kinds. Where no
-    worker was ever late, or none ever answered, there is nothing to fit: Jeffreys'.
+    hope, not better. Not good where workers are of a few distinct kinds, nor as a
+    measure of how sure p is: rounds in which all straggle together make workers look
+    alike (5 rounds of 256 recorded workers gave a weight of 10^5). Where no worker was
+    ever late, or none ever answered, there is nothing to fit: Jeffreys'.
 
     Args:
         late: rounds in which each worker straggled (k,).

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from jgc.stragglers._latency import positive_deadline
-from jgc.stragglers.estimation._intervals import Interval, _level
+from jgc.stragglers.estimation._intervals import Interval, checked_level
 
 
 class ShiftedExponentialFit(NamedTuple):
@@ -48,7 +48,7 @@ class ShiftedExponentialFit(NamedTuple):
         From 2 λ Σ(T − ŝ) ~ χ² with 2(r − 1) degrees of freedom for r answers: exact
         without censoring, near it otherwise. Workers with r ≤ 1 get [0, 1].
         """
-        tau, tail = positive_deadline(deadline), (1 - _level(level)) / 2
+        tau, tail = positive_deadline(deadline), (1 - checked_level(level)) / 2
         freedom = np.maximum(2 * (self.answered - 1), 1)
         known = (self.answered > 1) & (self.excess > 0)
         twice = np.where(known, 2 * self.excess, 1.0)

@@ -32,17 +32,17 @@ def test_shapes_types_and_padding(source):
     assert loaded.image_ids.tolist() == [3, 5, 9]
     assert examples.image.shape == (3, 16, 16, 3)
     assert examples.image.dtype == np.uint8
-    assert examples.boxes.shape == (3, 4, 4)
+    assert examples.boxes.shape == (3, 3, 4)  # no image has more than 3 objects
     assert examples.boxes.dtype == np.float32
     assert examples.labels.dtype == np.int32
     np.testing.assert_array_equal(
         examples.valid,
-        [[True, False, False, False], [False, True, True, False], [False] * 4],
+        [[True, False, False], [False, True, True], [False] * 3],
     )
     np.testing.assert_array_equal(
-        examples.crowd, [[False] * 4, [True, False, False, False], [False] * 4]
+        examples.crowd, [[False] * 3, [True, False, False], [False] * 3]
     )
-    np.testing.assert_array_equal(examples.labels[1], [0, 1, 0, 0])
+    np.testing.assert_array_equal(examples.labels[1], [0, 1, 0])
     np.testing.assert_allclose(examples.boxes[1, 1], [0.1, 0.1, 0.3, 0.3], rtol=1e-6)
     assert not examples.boxes[~(examples.valid | examples.crowd)].any()
     assert loaded.dropped_objects == loaded.crowded_images == 0

@@ -186,8 +186,8 @@ def test_what_cannot_be_used_is_skipped_counted_and_warned_of(tmp_path, caplog):
         "box_outside_image": 1,
         "clipped_box": 1,
     }
-    assert set(counts) == set(REASONS)
-    assert {reason: source.report.count(reason) for reason in REASONS} == counts
+    found = {reason: source.report.count(reason) for reason in REASONS}
+    assert found == dict.fromkeys(REASONS, 0) | counts
     assert [example["image/id"] for example in source] == [5, 6, 7]
     assert source.report.images == 3
     assert source.report.negatives == 2
@@ -239,19 +239,19 @@ def with_first(table, **fields):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without("images"), "must have a list 'images'"),
-        (without("annotations"), "must have a list 'annotations'"),
-        (lambda content: [], "must hold a JSON object"),
+        (without("images"), "missing required field `images`"),
+        (without("annotations"), "missing required field `annotations`"),
+        (lambda content: [], "Expected `object`, got `array`"),
         (lambda content: {**content, "images": []}, "lists no 'images'"),
         (lambda content: {**content, "categories": []}, "lists no 'categories'"),
         (lambda content: {**content, "images": [3]}, "images[0]"),
-        (with_first("images", id="5"), "images[0]['id']"),
+        (with_first("images", id="5"), "got `str` - at `$.images[0].id`"),
         (with_first("images", id=11), "images in .* must have distinct 'id'"),
-        (with_first("images", width=0), "images[0]['width']"),
-        (with_first("images", height=None), "images[0]['height']"),
-        (with_first("annotations", category_id=None), "annotations[0]['category_id']"),
+        (with_first("images", width=0), "images[0].width"),
+        (with_first("images", height=None), "images[0].height"),
+        (with_first("annotations", category_id=None), "annotations[0].category_id"),
         (with_first("categories", name=" bicycle"), "distinct 'name'"),
-        (with_first("categories", name=" "), "categories[0]['name']"),
+        (with_first("categories", name=" "), "categories[0].name"),
         (with_first("categories", id=2), "distinct 'id'"),
         (with_first("categories", name="ship"), "must list the same categories"),
     ],

@@ -1,0 +1,60 @@
+"""Where a run's iterations take place: what `config.path` names."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import optax
+
+from jgc import training
+from jgc.training import TrainingPath
+from jgc.training._loss import LossLike
+
+
+@contextmanager
+def _simulated(
+    loss: LossLike, optimizer: optax.GradientTransformation, config: Any
+) -> Iterator[TrainingPath]:
+    yield training.simulated(loss, optimizer, chunk_size=config.chunk_size or None)
+
+
+@contextmanager
+def _spmd(
+    loss: LossLike, optimizer: optax.GradientTransformation, config: Any
+) -> Iterator[TrainingPath]:
+    yield training.spmd(loss, optimizer, chunk_size=config.chunk_size or None)
+
+
+@contextmanager
+def _ray(
+    loss: LossLike, optimizer: optax.GradientTransformation, config: Any
+) -> Iterator[TrainingPath]:
+    """A process for each worker, on this machine or those of config.ray.address.
+
+    Without config.ray.deadline, workers straggle by the masks that the other paths
+    draw: those that answer are waited for. With it, they straggle by being late. The
+    processes outlive a run: the next one finds them started.
+    """
+    # Here, so that the other paths need no extra "distributed".
+    from jgc.distributed import WorkerPool, fixed_deadline, ray, wait_for
+
+    workers, deadline = config.num_workers, config.ray.deadline
+    policy = fixed_deadline(deadline) if deadline else wait_for(workers)
+    with WorkerPool(workers, address=config.ray.address) as pool:
+        yield ray(
+            loss,
+            optimizer,
+            pool=pool,
+            policy=policy,
+            chunk_size=config.chunk_size or None,
+        )
+
+
+# path(loss, optimizer, config), open while runs use it.
+PATHS: dict[
+    str,
+    Callable[
+        [LossLike, optax.GradientTransformation, Any],
+        AbstractContextManager[TrainingPath],
+    ],
+] = {"simulated": _simulated, "spmd": _spmd, "ray": _ray}

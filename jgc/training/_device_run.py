@@ -1,0 +1,94 @@
+"""What paths without worker processes share: a compiled update, told who answers."""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+import optax
+from jaxtyping import Array, Bool
+
+from jgc._plan import CodingPlan
+from jgc.decoders import Decoder
+from jgc.training._feed import Feed, few_examples
+from jgc.training._following import CodeInUse
+from jgc.training._job import Answers, Job, Run
+from jgc.training._loss import Loss, ModelState, Params, check_loss
+from jgc.training._partitions import Batch
+from jgc.training._reached import reached
+from jgc.training._state import Report, TrainState, init_state, overall
+
+# update(state, batch, plan, decoder, answered) -> state, partition losses, metrics
+Update: TypeAlias = Callable[
+    [TrainState, Batch, CodingPlan, Decoder, Bool[Any, " k"]],
+    tuple[TrainState, Array, dict[str, Array]],
+]
+
+
+def device_run(
+    job: Job,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    update: Update,
+    feed: Feed,
+    place: Callable[[TrainState], TrainState] = lambda state: state,
+) -> Run:
+    """A run whose iterations are `update` of the batches of `feed`.
+
+    Args:
+        job: the run.
+        loss: of the user.
+        optimizer: any optax transformation.
+        update: compiled; it sees a state without `code`.
+        feed: of the batches as `update` takes them.
+        place: puts the first state where `update` takes it.
+    """
+    answers = Answers(job)
+    code = CodeInUse(job.plan, job.decoder, job.following)
+    sizes = np.asarray(job.data.size)
+    everyone = np.ones(job.plan.num_workers, bool)
+    is_held = np.asarray(reached(job.plan, everyone))
+
+    def init(key: Array, params: Params, model_state: ModelState = ()) -> TrainState:
+        state = init_state(
+            key,
+            params,
+            optimizer,
+            model_state=model_state,
+            stragglers=answers.init(key),
+        )
+        check_loss(loss, state.params, few_examples(job.data), key, state.model_state)
+        return place(state)._replace(code=code.init())
+
+    def step(
+        state: TrainState, answered: Bool[Array, " k"] | None = None
+    ) -> tuple[TrainState, Report]:
+        began = time.perf_counter()
+        told, state = answers.of(state, answered)
+        if told is None:
+            raise ValueError(
+                "this path has no workers to observe: give the job stragglers=, such "
+                "as jgc.stragglers.bernoulli(p), or call step(state, answered)"
+            )
+        # With several processes what is the same on all must come from the host.
+        mask = np.asarray(told)
+        plan, decoder = jax.tree.map(np.asarray, code.of(state.code))
+        followed = code.observe(state.code, mask)
+        state, losses, metrics = update(
+            state._replace(code=()),
+            feed.read(state.key, int(state.iteration)),
+            plan,
+            decoder,
+            mask,
+        )
+        each = np.where(is_held, np.asarray(losses, np.float64), np.nan)
+        return state._replace(code=followed), Report(
+            loss=overall(each, sizes),
+            answered=mask,
+            seconds=time.perf_counter() - began,
+            partition_losses=each,
+            metrics={name: float(value) for name, value in metrics.items()},
+        )
+
+    return Run(init, step)
