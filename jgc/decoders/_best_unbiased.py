@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 # Numbers of a sample of masks, and its bounds.
 _SAMPLE_ENTRIES = 1 << 20
-_FEWEST_MASKS, _MOST_MASKS = 256, 4096
+_FEWEST_MASKS, _MOST_MASKS = 128, 4096
 
 # Batches of fresh masks for the correction, and as many to measure what is left.
 _FRESH_BATCHES = 8
 
 _EXACT_TOLERANCE = 1e-13
-_SAMPLED_TOLERANCE = 1e-4
+_SAMPLED_TOLERANCE = 1e-3
 _CORRECTION_TOLERANCE = 1e-2
 
 
@@ -75,7 +75,7 @@ def best_unbiased(
             `replay(…, random_start=True)`); or recorded masks (T, k), such as
             `trace.answered(deadline)`, whose own law is taken as it is.
         key: of `jax.random`, where masks are sampled.
-        num_masks: in the sample; by default 2^20 numbers' worth, 256 to 4,096.
+        num_masks: in the sample; by default 2^20 numbers' worth, 128 to 4,096.
 
     Returns:
         A decoder; its `design` holds λ, the predicted error, and the bias that is

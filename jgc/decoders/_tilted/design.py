@@ -17,8 +17,7 @@ formed where that is small, by conjugate gradients over the masks otherwise.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
@@ -66,7 +65,7 @@ class Tilt(NamedTuple):
         return float(second - norm * size + 2 * norm * (size - reached))
 
 
-@dataclass
+@dataclass(eq=False)
 class Response:
     """How E[c] responds to λ̃ and γ, over the masks of a law.
 
@@ -77,6 +76,7 @@ class Response:
 
     system: System
     batches: list[tuple[Bool[np.ndarray, "k B"], Float[np.ndarray, " B"]]]
+    _known: dict[int, Float[np.ndarray, "sides m"]] = field(default_factory=dict)
 
     def __call__(
         self, directions: Float[np.ndarray, "sides m"], levels: Float[np.ndarray, " s"]
@@ -102,10 +102,24 @@ class Response:
             )
         return (system.rows.T @ np.asarray(mean).T).T
 
-    @cached_property
-    def of_level(self) -> Vector:
-        """h: the response to γ."""
-        return self(np.zeros((1, self.system.target.size)), np.ones(1))[0]
+    def of_one(self, direction: Vector, level: float) -> Vector:
+        """E[c] of one."""
+        if not direction.any():
+            return level * self._columns(0)[0]
+        return self(direction[None], np.array([level]))[0]
+
+    def formed(self, direction: Vector, level: float) -> Vector:
+        """E[c] of one, by the matrix H̃ and h."""
+        columns = self._columns(self.system.target.size)
+        return columns[:-1].T @ direction + level * columns[-1]
+
+    def _columns(self, size: int) -> Float[np.ndarray, "sides m"]:
+        """H̃ (where `size` is m), and h in the last row."""
+        if size not in self._known:
+            sides = np.eye(size + 1, self.system.target.size)
+            sides[-1] = 0
+            self._known[size] = self(sides, np.append(np.zeros(size), 1.0))
+        return self._known[size]
 
 
 def response_of(system: System, law: Law) -> Response:
@@ -201,9 +215,9 @@ def _solve(
     rho, target = system.similarity, system.target
     m, size, norm = target.size, target @ target, _norm(system)
 
-    formed = _formed(response)
-    respond = formed if formed is not None else _one_by_one(response)
-    h = response.of_level
+    is_small = _is_small(response)
+    respond = response.formed if is_small else response.of_one
+    h = respond(np.zeros(m), 1.0)
     bottom = mu + norm / size * (target @ h)
     beta = norm / size * (1 - rho) / bottom
     level_at_0 = along / bottom
@@ -218,7 +232,7 @@ def _solve(
         return mu * x + project(respond(x, 0.0)) - beta * ph * (ph @ x)
 
     b = project(across) - level_at_0 * ph
-    if formed is not None:
+    if is_small:
         direction = project(_least_solution(np.stack([apply(e) for e in np.eye(m)]), b))
     else:
         direction = _conjugate_gradients(
@@ -228,22 +242,11 @@ def _solve(
     return Tilt(direction, float(level), respond(direction, level))
 
 
-def _one_by_one(response: Response) -> Callable[[Vector, float], Vector]:
-    def respond(direction: Vector, level: float) -> Vector:
-        return response(direction[None], np.array([level]))[0]
-
-    return respond
-
-
-def _formed(response: Response) -> Callable[[Vector, float], Vector] | None:
-    """By the matrix H̃ and h, where they are small."""
-    system = response.system
-    m = system.target.size
+def _is_small(response: Response) -> bool:
+    """Whether H̃ is worth forming."""
     trials = sum(probability.size for _, probability in response.batches)
-    if m * system.rows.shape[0] * trials > _LARGEST_FORMED:
-        return None
-    matrix, h = response(np.eye(m), np.zeros(m)).T, response.of_level
-    return lambda direction, level: matrix @ direction + level * h
+    rows, targets = response.system.rows.shape
+    return targets * rows * trials <= _LARGEST_FORMED
 
 
 def _least_solution(matrix: Float[np.ndarray, "m m"], b: Vector) -> Vector:
