@@ -1,5 +1,10 @@
 """Decoders: from who answered to what each worker's message is multiplied by."""
 
+from jgc.decoders._best_unbiased import (
+    best_unbiased,
+    conditional_least_squares,
+    trade_off,
+)
 from jgc.decoders._decoder import Decoder, from_function
 from jgc.decoders._fixed import fixed
 from jgc.decoders._graph import graph
@@ -11,6 +16,8 @@ from jgc.decoders._two_track import two_track
 
 __all__ = [
     "Decoder",
+    "best_unbiased",
+    "conditional_least_squares",
     "fixed",
     "from_function",
     "graph",
@@ -18,5 +25,6 @@ __all__ = [
     "one_step",
     "representative",
     "second_moment_weights",
+    "trade_off",
     "two_track",
 ]
