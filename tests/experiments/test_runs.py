@@ -11,7 +11,7 @@ import pytest
 import jgc
 from experiments.common.progress import Progress
 from experiments.common.schemes import SCHEMES
-from experiments.train import paths, settings
+from experiments.train import settings
 from experiments.train.optimizers import OPTIMIZERS
 from experiments.train.report.__main__ import write_report
 from experiments.train.report.groups import read_groups
@@ -19,16 +19,18 @@ from experiments.train.report.two_track import pair_up
 from experiments.train.runs import (
     RESULT,
     Run,
-    Task,
     design,
     list_runs,
     restore_params,
     run_directory,
     train,
 )
+from experiments.train.paths import PATHS
 from experiments.train.tasks import TASKS
+from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines
 from jgc.design import save_plan
+from jgc.training import arrays
 from tests.training import problems
 
 OPTIMIZER = optax.adam(0.05)
@@ -71,18 +73,21 @@ def task():
             "weight": jax.random.normal(key, (problems.DIMENSION,)),
             "bias": jnp.zeros(()),
         },
-        examples=examples,
-        partition=jnp.arange(problems.NUM_EXAMPLES) % 6,
+        source=arrays(examples),
+        assignment=np.arange(problems.NUM_EXAMPLES) % 6,
         validation_loss=lambda params: problems.loss(params, examples).mean(),
         score=lambda params: {"ap": float(params["bias"])},
     )
 
 
-PATHS = {
-    make.__name__: make(problems.loss, OPTIMIZER, settings.default())
-    for make in (paths.simulated, paths.spmd)
-}
-PATH = PATHS["simulated"]
+def open_path(name="simulated", *, loss=problems.loss, optimizer=OPTIMIZER):
+    """Never closed: these paths have nothing to close."""
+    return PATHS[name](loss, optimizer, settings.default()).__enter__()
+
+
+# Shared by all tests: they compile once.
+OPENED = {name: open_path(name) for name in ("simulated", "spmd")}
+PATH = OPENED["simulated"]
 RUN = Run("interval", 1.5, 0)
 
 
@@ -98,7 +103,7 @@ def run_to_end(task, config, directory, path=PATH):
 def test_a_killed_run_resumes_to_the_same_bits(
     tmp_path, config, task, path, iterations
 ):
-    path = PATHS[path]
+    path = OPENED[path]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run_to_end(task, config, whole, path)
     with pytest.raises(Killed), KillsAfter(iterations) as progress:
@@ -107,7 +112,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     run_to_end(task, config, broken, path)
 
     def params(directory):
-        return restore_params(RUN, task, OPTIMIZER, directory)
+        return restore_params(RUN, task, directory)
 
     chex.assert_trees_all_equal(params(whole), params(broken))
     assert read_json_lines(whole / "metrics.jsonl") == read_json_lines(
@@ -118,7 +123,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
 
 def test_paths_log_the_same_run(tmp_path, config, task):
     logged = []
-    for name, path in PATHS.items():
+    for name, path in OPENED.items():
         run_to_end(task, config, tmp_path / name, path)
         logged.append(read_json_lines(tmp_path / name / "metrics.jsonl"))
     chex.assert_trees_all_close(*logged, rtol=1e-5)
@@ -150,9 +155,7 @@ def test_schemes_of_a_seed_face_the_same_stragglers(tmp_path, config, task):
 
 
 def test_a_diverging_run_stops_with_advice(tmp_path, config, task):
-    path = paths.simulated(
-        lambda params, x: problems.loss(params, x) * jnp.nan, OPTIMIZER, config
-    )
+    path = open_path(loss=lambda params, x: problems.loss(params, x) * jnp.nan)
     with (
         pytest.raises(FloatingPointError, match=r"iteration 1; lower config\.learning"),
         Progress(1, 20) as progress,
@@ -240,10 +243,10 @@ def test_reported_errors_are_those_of_the_decoder_in_use(
 
 
 def final_params(tmp_path, config, task, run, optimizer):
-    path = paths.simulated(problems.loss, optimizer, config)
+    path = PATH if optimizer is OPTIMIZER else open_path(optimizer=optimizer)
     with Progress(1, config.num_iterations) as progress:
         train(run, task, path, config, tmp_path / run.name, progress)
-    return restore_params(run, task, optimizer, tmp_path / run.name)
+    return restore_params(run, task, tmp_path / run.name)
 
 
 def test_two_tracks_of_optimal_structure_are_a_learning_rate(tmp_path, config, task):
@@ -264,12 +267,13 @@ def test_two_tracks_of_decoders_that_look_at_the_mask(config):
     run = Run("od", 1.5, 0)
     plan, decoder = design(run, config), SCHEMES["od"].decoder
     v = jgc.decoders.second_moment_weights(plan, noise_ratio=1.0)
+    two_track = jgc.decoders.two_track(plan, noise_ratio=1.0, decoder=decoder)
     for seed in range(3):
-        mask = jax.random.bernoulli(jax.random.key(seed), 0.5, (5,))
-        first, second = jgc.optim.two_track_coefficients(plan, v, mask, decoder=decoder)
+        answered = jax.random.bernoulli(jax.random.key(seed), 0.5, (5,))
+        first, second = plan.coefficients(two_track(plan, answered))
         a = plan.encoding_matrix()
-        np.testing.assert_allclose(first, decoder(plan, mask) @ a, rtol=1e-5)
-        np.testing.assert_allclose(second, (mask * v) @ a, rtol=1e-5)
+        np.testing.assert_allclose(first, decoder(plan, answered) @ a, rtol=1e-5)
+        np.testing.assert_allclose(second, (answered * v) @ a, rtol=1e-5)
 
 
 def test_optimizers_are_listed_with_their_noise_ratios(config):
@@ -285,16 +289,21 @@ def test_optimizers_are_listed_with_their_noise_ratios(config):
 
 
 class Stream:
-    """The examples of a task, batch by batch; notes what was asked for."""
+    """A source that is read batch by batch; notes how many rows it was asked for."""
 
-    def __init__(self, examples):
-        self.examples = examples
+    def __init__(self, source):
+        self.source = source
         self.asked = []
 
-    def batches(self, indices):
-        for batch in indices:
-            self.asked.append(batch)
-            yield jax.tree.map(lambda leaf, b=batch: np.asarray(leaf)[b], self.examples)
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, index):
+        return self.source[index]
+
+    def take(self, rows):
+        self.asked.append(np.array(rows).copy())
+        return self.source.take(rows)
 
 
 def test_mini_batches_resume_exactly_from_memory_and_from_a_stream(
@@ -302,20 +311,20 @@ def test_mini_batches_resume_exactly_from_memory_and_from_a_stream(
 ):
     config.batch_size = 2
     whole = final_params(tmp_path / "whole", config, task, RUN, OPTIMIZER)
-    stream = Stream(task.examples)
-    streamed = task._replace(examples=stream)
-    path = paths.simulated(problems.loss, OPTIMIZER, config)
+    stream = Stream(task.source)
+    streamed = task._replace(source=stream)
     folder = tmp_path / "broken"
     with pytest.raises(Killed), KillsAfter(10) as progress:
-        train(RUN, streamed, path, config, folder / RUN.name, progress)
+        train(RUN, streamed, PATH, config, folder / RUN.name, progress)
     broken = final_params(folder, config, streamed, RUN, OPTIMIZER)
     chex.assert_trees_all_equal(whole, broken)
     metrics = [
         tmp_path / name / RUN.name / "metrics.jsonl" for name in ("whole", "broken")
     ]
     assert read_json_lines(metrics[0]) == read_json_lines(metrics[1])
-    assert len({batch.tobytes() for batch in stream.asked}) == 20
-    assert stream.asked[0].shape == (2 * config.num_partitions,)
+    # Never all of it at once, and not the same again and again.
+    assert max(rows.size for rows in stream.asked) == 2 * config.num_partitions
+    assert len({rows.tobytes() for rows in stream.asked}) >= 20
 
 
 def test_logistic_regression_to_its_report(tmp_path, config):
@@ -328,7 +337,7 @@ def test_logistic_regression_to_its_report(tmp_path, config):
     runs = list_runs(config)
     optimizers = {name: OPTIMIZERS[name].make(0.05) for name in config.optimizers}
     opened = {
-        name: paths.simulated(task.loss, optimizer, config)
+        name: open_path(loss=task.loss, optimizer=optimizer)
         for name, optimizer in optimizers.items()
     }
     with Progress(len(runs), config.num_iterations) as progress:

@@ -74,7 +74,7 @@ def test_plans_are_for_the_load_that_they_make(name):
     config = small_config()
     machines = make_machines(config, 1)
     entry = make_entry(name, machines, config, 1)
-    if entry.adaptation is None and name != "wait_for_all":
+    if entry.following is None and name != "wait_for_all":
         late = machines.late(
             entry.plan.batch_sizes,
             3,
