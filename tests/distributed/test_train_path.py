@@ -1,4 +1,3 @@
-import dataclasses
 
 import chex
 import numpy as np

@@ -13,6 +13,7 @@ from experiments.common.progress import Progress
 from experiments.common.schemes import SCHEMES
 from experiments.train import settings
 from experiments.train.optimizers import OPTIMIZERS
+from experiments.train.paths import PATHS
 from experiments.train.report.__main__ import write_report
 from experiments.train.report.groups import read_groups
 from experiments.train.report.two_track import pair_up
@@ -25,7 +26,6 @@ from experiments.train.runs import (
     run_directory,
     train,
 )
-from experiments.train.paths import PATHS
 from experiments.train.tasks import TASKS
 from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines
