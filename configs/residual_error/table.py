@@ -15,7 +15,7 @@ from experiments.common import schemes as plans
 def get_config() -> ConfigDict:
     """Settings of the experiment."""
     config = ConfigDict()
-    config.schemes = tuple(name for name in plans.SCHEMES if name != "gd")
+    config.schemes = tuple(name for name in plans.SCHEMES if name != "straggler_free")
     config.num_workers = (10, 100)  # k
     config.num_partitions = 0  # n; 0: as many as workers
     config.deadlines = (1.1, 1.5)  # τ_th of (23)

@@ -1,4 +1,4 @@
-"""Progress of many runs: loss, rate and time left, on a terminal or in a log."""
+"""RunProgress of many runs: loss, rate and time left, on a terminal or in a log."""
 
 import logging
 import time
@@ -12,13 +12,13 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.progress import Progress as RichProgress
+from rich.progress import Progress as _Bar
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOG_LINES = 15.0
 
 
-class Progress:
+class RunProgress:
     """Counts iterations over all runs; a context manager.
 
     A bar where standard error is a terminal, else a log line now and then.
@@ -35,7 +35,7 @@ class Progress:
         self._logged = time.monotonic()
         self._run_name = ""
         console = Console(stderr=True)
-        self._bar = RichProgress(
+        self._bar = _Bar(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -50,7 +50,7 @@ class Progress:
             "", total=self._total, loss=float("nan"), rate=0.0
         )
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "RunProgress":
         self._bar.start()
         return self
 

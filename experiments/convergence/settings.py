@@ -18,13 +18,13 @@ def default() -> ConfigDict:
     """The settings that a config file starts from."""
     config = ConfigDict()
     config.schemes = (
-        "gd",
+        "straggler_free",
         "scheme_i",
         "scheme_ii",
         "interval",
-        "sgc",
-        "is_sgd",
-        "is_sgd_rescaled",
+        "stochastic",
+        "uncoded",
+        "uncoded_rescaled",
     )
     config.studies = tuple(STUDIES)
     config.num_workers = 10  # k

@@ -255,8 +255,8 @@ SCHEMES: dict[str, Callable[[Float[np.ndarray, " k"], Any], jgc.CodingPlan]] = {
         for name, scheme in plans.SCHEMES.items()
         if scheme.decoder == jgc.decoders.fixed
     },
-    "sgc": _stochastic,
-    "is_sgd_rescaled": _rescaled,
+    "stochastic": _stochastic,
+    "uncoded_rescaled": _rescaled,
 }
 
 

@@ -13,13 +13,13 @@ from jgc.distributed import Policy, fixed_deadline, wait_for
 from jgc.stragglers.estimation import forgetting
 from jgc.training import Following
 
-WAIT_FOR_ALL, ADAPTIVE = "wait_for_all", "adaptive_interval"
+WAIT_FOR_ALL, ADAPTIVE = "straggler_free", "adaptive_interval"
 NAMES = (
     WAIT_FOR_ALL,
-    "is_sgd",
-    "sgc",
-    "ehd",
-    "od",
+    "uncoded",
+    "stochastic",
+    "fractional_repetition",
+    "random_graph",
     "scheme_i",
     "scheme_ii",
     "interval",

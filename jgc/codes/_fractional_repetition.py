@@ -47,5 +47,5 @@ def fractional_repetition(
         p=p,
         weights=np.ones(k),
         num_partitions=n,
-        name="EHD",
+        name="fractional_repetition",
     )

@@ -32,7 +32,7 @@ def uncoded(p: ArrayLike, *, num_partitions: int) -> CodingPlan:
         p=p,
         weights=np.ones(k),
         num_partitions=n,
-        name="IS-SGD",
+        name="uncoded",
     )
 
 
@@ -48,4 +48,4 @@ def straggler_free(num_workers: int, *, num_partitions: int) -> CodingPlan:
     """
     k = _checks.count("num_workers", num_workers)
     plan = uncoded(np.zeros(k), num_partitions=num_partitions)
-    return replace(plan, name="GD")
+    return replace(plan, name="straggler_free")

@@ -102,7 +102,7 @@ def test_measured_is_below_the_bound(study):
 
 def test_the_convex_bound_is_sharp_where_gradients_agree():
     config = small_config()
-    config.schemes = ("gd", "interval", "sgc")
+    config.schemes = ("straggler_free", "interval", "stochastic")
     plans = make_plans(config, 1.3)
     study = make_study("aligned", config)
     for record in run_study("aligned", study, plans, 1.3, config):
@@ -112,7 +112,7 @@ def test_the_convex_bound_is_sharp_where_gradients_agree():
 
 def test_a_biased_code_settles_at_its_own_point():
     config = small_config()
-    config.schemes = ("interval", "is_sgd_rescaled")
+    config.schemes = ("interval", "uncoded_rescaled")
     config.deadlines = (2.0,)
     config.num_iterations = 1000
     plans = make_plans(config, 2.0)
@@ -147,7 +147,7 @@ def test_one_compiled_call_equals_numpy_loops():
         ("regularizer", 0.0, "above 0"),
         ("studies", ("ridge", "magic"), "hinge_averaged"),
         ("schemes", (), "interval"),
-        ("schemes", ("sgc", "sgc"), "no repetition"),
+        ("schemes", ("stochastic", "stochastic"), "no repetition"),
         ("deadlines", (1.0,), "above 1"),
     ],
 )

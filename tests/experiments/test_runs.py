@@ -143,7 +143,7 @@ def test_result_and_metrics_of_a_run(tmp_path, config, task):
 
 def test_schemes_of_a_seed_face_the_same_stragglers(tmp_path, config, task):
     answered = []
-    for scheme in ("is_sgd", "scheme_i", "interval"):
+    for scheme in ("uncoded", "scheme_i", "interval"):
         directory = tmp_path / scheme
         with Progress(1, 20) as progress:
             run = Run(scheme, 1.5, 3)
@@ -166,7 +166,7 @@ def test_a_diverging_run_stops_with_advice(tmp_path, config, task):
 def test_list_runs_pairs_schemes_with_deadlines_but_gd(config):
     runs = list_runs(config)
     assert len(runs) == len(set(runs)) == config.num_seeds * (1 + 4 * 2)
-    assert sum(run.scheme == "gd" for run in runs) == config.num_seeds
+    assert sum(run.scheme == "straggler_free" for run in runs) == config.num_seeds
     assert len({run_directory(Path("work"), run) for run in runs}) == len(runs)
 
 
@@ -174,7 +174,7 @@ def test_psi_depends_on_the_seed_alone(config):
     def p(scheme, deadline, seed):
         return design(Run(scheme, deadline, seed), config).straggler_probabilities
 
-    np.testing.assert_array_equal(p("is_sgd", 1.1, 0), p("interval", 1.1, 0))
+    np.testing.assert_array_equal(p("uncoded", 1.1, 0), p("interval", 1.1, 0))
     psi = [
         -np.log(p("interval", deadline, 0)) / (deadline - 1) for deadline in (1.1, 2)
     ]
@@ -189,7 +189,7 @@ def saved(tmp_path, config):
     """A plan file that the config names, for five workers and six partitions."""
     plan = jgc.codes.interval([0.1, 0.3, 0.5, 0.7, 0.9], num_partitions=6)
     config.plan_file = str(tmp_path / "plan.npz")
-    config.schemes = ("gd", "scheme_i", "plan_file")
+    config.schemes = ("straggler_free", "scheme_i", "plan_file")
     save_plan(plan, config.plan_file)
     return plan
 
@@ -203,7 +203,7 @@ def test_a_plan_file_is_trained_with_and_its_p_holds_for_all(config, saved):
     np.testing.assert_array_equal(
         other.straggler_probabilities, saved.straggler_probabilities
     )
-    assert (design(runs["gd"], config).straggler_probabilities == 0).all()
+    assert (design(runs["straggler_free"], config).straggler_probabilities == 0).all()
 
 
 def test_training_with_a_plan_file(tmp_path, config, saved, task):
@@ -222,12 +222,12 @@ def test_a_plan_file_of_other_sizes(config, saved):
 
 
 def test_the_scheme_plan_file_needs_one(config):
-    config.schemes = ("gd", "plan_file")
+    config.schemes = ("straggler_free", "plan_file")
     with pytest.raises(ValueError, match=r"config.schemes = .*plan_file"):
         settings.check(config)
 
 
-@pytest.mark.parametrize("scheme", ["od", "ehd_representative", "interval"])
+@pytest.mark.parametrize("scheme", ["random_graph", "fractional_repetition_representative", "interval"])
 def test_reported_errors_are_those_of_the_decoder_in_use(
     tmp_path, config, task, scheme
 ):
@@ -264,8 +264,8 @@ def test_two_tracks_of_optimal_structure_are_a_learning_rate(tmp_path, config, t
 
 
 def test_two_tracks_of_decoders_that_look_at_the_mask(config):
-    run = Run("od", 1.5, 0)
-    plan, decoder = design(run, config), SCHEMES["od"].decoder
+    run = Run("random_graph", 1.5, 0)
+    plan, decoder = design(run, config), SCHEMES["random_graph"].decoder
     v = jgc.decoders.second_moment_weights(plan, noise_ratio=1.0)
     two_track = jgc.decoders.two_track(plan, noise_ratio=1.0, decoder=decoder)
     for seed in range(3):
@@ -277,11 +277,11 @@ def test_two_tracks_of_decoders_that_look_at_the_mask(config):
 
 
 def test_optimizers_are_listed_with_their_noise_ratios(config):
-    config.schemes, config.deadlines = ("gd", "interval"), (1.5,)
+    config.schemes, config.deadlines = ("straggler_free", "interval"), (1.5,)
     config.optimizers, config.noise_ratios = ("adam", "two_track_adam"), (0.5, 1.0)
     config.num_seeds = 1
     assert [run.name for run in list_runs(config)] == [
-        "gd-adam-seed0",
+        "straggler_free-adam-seed0",
         "interval-deadline1.5-adam-seed0",
         "interval-deadline1.5-two_track_adam-ratio0.5-seed0",
         "interval-deadline1.5-two_track_adam-ratio1-seed0",
@@ -328,7 +328,7 @@ def test_mini_batches_resume_exactly_from_memory_and_from_a_stream(
 
 
 def test_logistic_regression_to_its_report(tmp_path, config):
-    config.task, config.schemes, config.deadlines = "logistic", ("gd", "sgc"), (1.5,)
+    config.task, config.schemes, config.deadlines = "logistic", ("straggler_free", "stochastic"), (1.5,)
     config.optimizers, config.noise_ratios = ("adam", "two_track_adam"), (0.5, 2.0)
     config.num_seeds, config.num_iterations = 2, 30
     config.logistic.num_train, config.logistic.num_validation = 100, 50
