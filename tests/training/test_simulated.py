@@ -114,13 +114,12 @@ def test_one_compiled_step_serves_every_plan():
         return problems.loss(params, examples)
 
     path = simulated(counted_loss, optax.sgd(0.1))
-    for number, plan in enumerate(PLANS.values()):
+    for plan in PLANS.values():
         plan = dataclasses.replace(  # of equal numbers of edges
             PLANS["interval"], weights=plan.weights, name=plan.name
         )
         with path(Job(plan=plan, data=data())) as run:
             state = run.init(KEY, problems.params())
-            checks = len(traces) if number == 0 else checks
             run.step(state, np.ones(5, bool))
     # Each job's loss is tried twice before it, and its step traced once for all.
     assert len(traces) == 2 * len(PLANS) + 1
@@ -271,7 +270,7 @@ def test_a_loss_that_is_none_is_refused_before_training(loss, message):
 def test_a_partition_loss_may_mix_what_a_plain_one_may_not():
     job = Job(plan=PLANS["interval"], data=data(), stragglers=None)
     with simulated(partition_loss(normalised), optax.sgd(0.1))(job) as run:
-        state, report = run.step(run.init(KEY, problems.params()), np.ones(5, bool))
+        _, report = run.step(run.init(KEY, problems.params()), np.ones(5, bool))
     examples = problems.examples()
     for j in range(N):
         own = jax.tree.map(lambda leaf, j=j: leaf[j == PARTITION], examples)

@@ -39,12 +39,13 @@ def finish(*processes):
 @pytest.mark.parametrize(
     ("num_devices", "checks"),
     [
-        (1, ("schemes", "two_tracks", "low_precision", "transformer", "batch_norm")),
-        (2, ("schemes", *(name for name in MODELS if name != "logistic"))),
+        (1, ("logistic", "transformer", "low_precision")),
+        (2, ("own_examples", *MODELS)),
         (
             8,
             (
                 "schemes",
+                "own_examples",
                 "two_tracks",
                 "parameters_in_parts",
                 "low_precision",
@@ -63,7 +64,7 @@ def test_two_processes():
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    checks = ("schemes", "own_data_of_a_process", "transformer", "batch_norm")
+    checks = ("own_data_of_a_process", "transformer", "batch_norm")
     finish(
         *(
             start(*checks, "--process", str(process), address, num_devices=2)
