@@ -153,8 +153,21 @@ class Detector:
         predictions = self.predict(params, examples.image, constants=constants)
         return self.losses_of(predictions, examples)
 
-    def losses_of(self, predictions: Predictions, examples: Examples) -> Losses:
-        """The losses of given outputs; the examples' images are not used."""
+    def losses_of(
+        self,
+        predictions: Predictions,
+        examples: Examples,
+        *,
+        matches: Matches | None = None,
+    ) -> Losses:
+        """The losses of given outputs.
+
+        Args:
+            predictions: of N images.
+            examples: their objects; the images are not used.
+            matches: what the anchors learn; None: as `match` gives it.
+        """
+        matches = self.match(examples) if matches is None else matches
         anchors = jnp.asarray(self.anchor_boxes)
 
         def one(
@@ -167,9 +180,7 @@ class Detector:
             classification = self.classes(logits, matches, labels)
             return Losses(classification / divisor, self.box_weight * box / divisor)
 
-        return jax.vmap(one)(
-            *predictions, examples.boxes, examples.labels, self.match(examples)
-        )
+        return jax.vmap(one)(*predictions, examples.boxes, examples.labels, matches)
 
     def loss(
         self,
