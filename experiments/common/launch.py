@@ -49,6 +49,7 @@ def _parse(default_config: Path | None, arguments: list[str]) -> list[str]:
     if default_config and "config" not in names:
         # A default in the flag's definition would raise there, at a wrong override.
         arguments = [arguments[0], f"--config={default_config}", *arguments[1:]]
+    arguments = _without_overridden(arguments)
     try:
         return flags.FLAGS(arguments)
     except (flags.Error, OSError) as error:  # OSError: the config file
@@ -58,6 +59,19 @@ def _parse(default_config: Path | None, arguments: list[str]) -> list[str]:
         for message in _unknown_keys(arguments):
             sys.exit(f"error: {message}")
         raise
+
+
+def _without_overridden(arguments: list[str]) -> list[str]:
+    """Of several values for one setting the last; ml_collections appends tuples."""
+    kept: dict[object, list[str]] = {}
+    for number, argument in enumerate(arguments):
+        name, *value = argument.lstrip("-").split("=", 1)
+        if argument.startswith("-") and name.startswith("config.") and value:
+            kept.pop(name, None)
+            kept[name] = [argument]
+        else:
+            kept[number] = [argument]
+    return [argument for group in kept.values() for argument in group]
 
 
 def _unknown_keys(arguments: list[str]) -> Iterator[str]:

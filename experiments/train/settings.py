@@ -66,7 +66,8 @@ def default() -> ConfigDict:
     config.data = ConfigDict()
     # A folder in COCO's own layout or a prepared TFDS directory; empty: the shapes.
     config.data.directory = ""
-    # Where shapes and prepared data go; empty: `data` in the working directory.
+    # Where shapes and what was found in a folder go, once for all experiments; empty:
+    # $JGC_CACHE, or else the user's cache directory.
     config.data.cache_directory = ""
     config.data.num_train = 0  # images, the first by id; 0: all
     config.data.num_validation = 0

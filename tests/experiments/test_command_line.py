@@ -8,6 +8,8 @@ import time
 import numpy as np
 import pytest
 
+from experiments.common import launch
+
 TINY = (
     "--config.schemes=('gd','interval')",
     "--config.deadlines=(1.5,)",
@@ -58,6 +60,14 @@ def test_unusable_input_ends_with_one_line(tmp_path, option, parts):
     assert all(part in last for part in parts)
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_last_of_several_values_counts():
+    """Of a tuple too, which ml_collections would append."""
+    arguments = ["train", "--config=a.py", "--config.schemes=('gd',)", "--v=1"]
+    later = ["--config.num_seeds=1", "--config.schemes=('is_sgd',)", "--v=2"]
+    found = launch._without_overridden(arguments + later)
+    assert found == [arguments[0], arguments[1], arguments[3], *later]
 
 
 def parameters(workdir):

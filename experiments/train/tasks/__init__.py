@@ -12,7 +12,8 @@ def _detection(config: Any, workdir: Path) -> Task:
     # Here, so that other tasks need no extra "detection".
     from experiments.train.tasks.detection import load_detection_task
 
-    detection = load_detection_task(config, default_cache=workdir / "data")
+    del workdir
+    detection = load_detection_task(config)
     return detection.task(num_partitions=config.num_partitions)
 
 

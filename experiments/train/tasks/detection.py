@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from experiments.train.tasks.detection_picture import draw_comparison
 from experiments.train.tasks.task import Task
+from jgc._cache import user_cache
 from jgc.detection import CocoScores, Detector, Examples, evaluate, ssdlite
 from jgc.detection.data import (
     DetectionSource,
@@ -99,7 +100,7 @@ class DetectionTask(NamedTuple):
         )
 
 
-def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
+def load_detection_task(config: Any) -> DetectionTask:
     """Generates or prepares the data that `config` names and loads it.
 
     Raises:
@@ -107,20 +108,20 @@ def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
         ValueError: what is there is not a detection data set, or a setting does not
             fit it.
     """
-    cache = Path(config.data.cache_directory or default_cache)
+    cache = Path(config.data.cache_directory or user_cache())
     if config.data.directory:
         directory = Path(config.data.directory)
     else:
         shapes = config.data.shapes
         _LOG.info("Drawing the shapes data set")
         directory = generate_shapes(
-            cache / "shapes",
+            cache_dir=cache / "shapes",
             num_train=shapes.num_train,
             num_val=shapes.num_validation,
             image_size=shapes.image_size,
             seed=shapes.seed,
         )
-    source = open_source(directory, split="train", cache_dir=cache)
+    source = open_source(directory, split="train", cache_dir=cache / "data")
     num_train = min(config.data.num_train or len(source), len(source))
     stream = None
     if not config.data.in_memory:
@@ -134,7 +135,7 @@ def load_detection_task(config: Any, *, default_cache: Path) -> DetectionTask:
         train = validation = _load(source, config, limit=num_train)
     else:
         validation = _load(
-            open_source(directory, split="validation", cache_dir=cache),
+            open_source(directory, split="validation", cache_dir=cache / "data"),
             config,
             limit=config.data.num_validation,
         )

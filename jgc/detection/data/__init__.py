@@ -1,4 +1,4 @@
-"""Detection data through TFDS, as fixed-shape arrays.
+"""Detection data as fixed-shape arrays, with coco/2017's names in TFDS.
 
 `open_source` opens COCO 2017, a folder in COCO's layout or the embedded shapes;
 `load_split` turns a split into arrays, `image_examples` reads it image by image;
@@ -9,13 +9,13 @@ workers.
 from jgc.detection.data import _requirements as _requirements  # before all others
 from jgc.detection.data._arrays import LoadedSplit, load_split
 from jgc.detection.data._categories import COCO_2017, Categories
-from jgc.detection.data._coco_folder import prepare_coco_folder
 from jgc.detection.data._coco_layout import COCO_2017_SPLITS, CocoSplit
 from jgc.detection.data._image_examples import ImageExamples, image_examples
 from jgc.detection.data._partition import assign_partitions
+from jgc.detection.data._record import Record
 from jgc.detection.data._report import REASONS, SplitReport
 from jgc.detection.data._shapes import SHAPE_CATEGORIES, generate_shapes
-from jgc.detection.data._source import DetectionSource, Record, open_source
+from jgc.detection.data._source import DetectionSource, open_source
 
 __all__ = [
     "COCO_2017",
@@ -34,5 +34,4 @@ __all__ = [
     "image_examples",
     "load_split",
     "open_source",
-    "prepare_coco_folder",
 ]

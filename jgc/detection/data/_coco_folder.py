@@ -1,199 +1,188 @@
-"""A TFDS builder for a folder in COCO's own layout, with coco/2017's features."""
+"""A folder in COCO's own layout, read in place; what was found out about it is kept."""
 
+import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from jgc._cache import user_cache
 from jgc.detection.data._annotations import Annotations, read_annotations
-from jgc.detection.data._coco_layout import (
-    COCO_2017_SPLITS,
-    CocoSplit,
-    check_layout,
-    fingerprint,
-)
-from jgc.detection.data._example_maker import ExampleMaker
+from jgc.detection.data._categories import Categories
+from jgc.detection.data._coco_layout import CocoSplit, fingerprint
+from jgc.detection.data._folder_index import FolderIndex, build_index
 from jgc.detection.data._paths import existing_directory
-from jgc.detection.data._quiet import quiet_tfds
+from jgc.detection.data._record import Record
 from jgc.detection.data._report import SplitReport
-from jgc.detection.data._threads import read_in_threads
 
 _LOG = logging.getLogger(__name__)
+_VERSION = 1  # part of the name: raise it when what is kept changes
 
 
-def prepare_coco_folder(
-    directory: str | os.PathLike[str],
+class FolderRecords:
+    """The records of one split of a folder; images are read when they are asked for."""
+
+    def __init__(self, folder: Path, index: FolderIndex) -> None:
+        """Of the split's image folder."""
+        self._folder, self._index = folder, index
+
+    def __len__(self) -> int:
+        return len(self._index.image_id)
+
+    def __getitem__(self, position: int) -> Record:
+        """Record `position`, 0 to the length − 1.
+
+        Raises:
+            ValueError: its file can't be read any more.
+        """
+        index = self._index
+        own = slice(index.start[position], index.start[position + 1])
+        file_name = index.file_name[position]
+        try:
+            encoded = (self._folder / file_name).read_bytes()
+        except OSError as error:
+            raise ValueError(
+                f"image {file_name!r} in {self._folder} can't be read any more: {error}"
+            ) from error
+        return Record(
+            encoded=encoded,
+            file_name=file_name,
+            image_id=int(index.image_id[position]),
+            bbox=index.bbox[own],
+            label=index.label[own],
+            area=index.area[own],
+            annotation_id=index.annotation_id[own],
+            is_crowd=index.is_crowd[own],
+        )
+
+    @property
+    def most_objects(self) -> int:
+        """The most objects, crowds included, of one record."""
+        return int(np.diff(self._index.start).max(initial=0))
+
+
+class FolderSplit(NamedTuple):
+    """One split of a folder.
+
+    Attributes:
+        records: its images and objects.
+        categories: the classes, by label.
+        report: what was skipped.
+    """
+
+    records: FolderRecords
+    categories: Categories
+    report: SplitReport
+
+
+def prepare_folder(
+    root: Path,
+    splits: Mapping[str, CocoSplit],
     *,
-    cache_dir: str | os.PathLike[str] | None = None,
-    splits: Mapping[str, CocoSplit] = COCO_2017_SPLITS,
+    cache_dir: str | os.PathLike[str] | None,
     num_threads: int | None = None,
 ) -> Path:
-    """Prepares a folder in COCO's layout for random access; does nothing if done.
+    """Finds out what of a folder can be used, and keeps that; does nothing if done.
 
-    Image files are stored as they are, in the order of their ids. What can't be
-    used is skipped, counted by reason, warned of and saved with the data; images
-    without annotations stay, as negatives. The prepared directory's name contains
-    a fingerprint of the folder's path, its annotation files' content and its image
-    files' names and sizes: when any of them changes, a new directory is prepared.
+    Every image file is decoded once. What can't be used is skipped, counted by reason
+    and warned of; images without annotations stay, as negatives. The name of what is
+    kept contains a fingerprint of the folder's path, its annotation files' content and
+    its image files' names and sizes: when any of them changes, it is made anew.
 
     Args:
-        directory: the COCO folder.
-        cache_dir: where prepared data goes; None: `data` in $JGC_CACHE, or else in the
-            user's cache directory.
-        splits: TFDS's split names → where each lies in `directory`.
-        num_threads: threads that decode images to verify them; None: one a core.
+        root: the COCO folder, of `check_layout`.
+        splits: where each split lies in it.
+        cache_dir: see `open_source`.
+        num_threads: threads that decode; None: one a core.
 
     Returns:
-        The prepared directory, readable by `tfds.builder_from_directory`.
+        The folder of what is kept.
 
     Raises:
-        FileNotFoundError: the folder, an image folder or an annotation file is
-            missing.
-        ValueError: an argument or an annotation file is malformed, splits disagree
-            about the categories, or a split has no usable image.
+        ValueError: an annotation file is malformed, splits disagree about the
+            categories, or a split has no usable image.
     """
-    if num_threads is not None and num_threads < 1:
-        raise ValueError(f"num_threads={num_threads} must be at least 1")
-    root = check_layout(directory, splits)
-    data_dir = user_cache() / "data" if cache_dir is None else Path(cache_dir)
-    data_dir = data_dir.expanduser().absolute()
-    if data_dir.exists():
-        existing_directory("cache_dir", data_dir)
-    builder = CocoFolder(
-        directory=root,
-        splits=splits,
-        num_threads=num_threads,
-        data_dir=os.fspath(data_dir),
-    )
-    prepared = Path(builder.data_dir)
-    if not prepared.exists():
-        try:
-            with quiet_tfds():
-                builder.download_and_prepare(file_format="array_record")
-        except OSError:
-            if not (prepared / "dataset_info.json").exists():
-                raise
-            _LOG.info("another process has prepared %s meanwhile", prepared)
-        else:
-            for split, report in builder.reports.items():
-                for warning in report.warnings():
-                    _LOG.warning("%s of %s: %s", split, root, warning)
-    return prepared
-
-
-class CocoFolder(  # type: ignore[call-arg]  # TFDS is untyped, its keywords too
-    tfds.core.GeneratorBasedBuilder, skip_registration=True
-):
-    """Builds `prepare_coco_folder`'s data set; call that function instead."""
-
-    VERSION = tfds.core.Version("2.0.0")
-    # TFDS would look beside this file for checksums of downloads; there are none,
-    # and looking takes importlib_resources, which TFDS doesn't install.
-    code_path = None
-
-    def __init__(
-        self,
-        *,
-        directory: Path,
-        splits: Mapping[str, CocoSplit],
-        num_threads: int | None,
-        data_dir: str,
-    ) -> None:
-        self._directory = directory
-        self._splits = splits
-        self._num_threads = num_threads
-        self.reports: dict[str, SplitReport] = {}  # of the splits prepared here
-        name = re.sub(r"[^A-Za-z0-9-]+", "-", directory.name)
-        with quiet_tfds():  # it warns that the config is not one of its own
-            config = tfds.core.BuilderConfig(
-                name=f"{name}-{fingerprint(directory, splits)}",
-                description=f"COCO folder {directory}",
+    cache = user_cache() / "data" if cache_dir is None else Path(cache_dir)
+    cache = cache.expanduser().absolute()
+    if cache.exists():
+        existing_directory("cache_dir", cache)
+    name = re.sub(r"[^A-Za-z0-9-]+", "-", root.name)
+    kept = cache / f"{name}-{fingerprint(root, splits)}-{_VERSION}"
+    if kept.exists():
+        return kept
+    read = {
+        split: read_annotations(root / where.annotations)
+        for split, where in splits.items()
+    }
+    categories = _same_categories(read, root)
+    cache.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{kept.name}-", dir=cache))
+    try:
+        reports = {}
+        for number, split in enumerate(splits):
+            index, report = build_index(
+                read.pop(split),
+                root / splits[split].images,
+                root,
+                num_threads=num_threads,
             )
-            super().__init__(data_dir=data_dir, config=config)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Images and boxes from a folder in COCO's own layout.",
-            features=coco_features(),
-            disable_shuffling=True,  # keeps the order of image ids
-            metadata=tfds.core.MetadataDict(),
-        )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        del dl_manager  # the images are here already
-        read = {
-            name: read_annotations(self._directory / split.annotations)
-            for name, split in self._splits.items()
-        }
-        first, *others = read
-        categories = read[first].categories
-        for other in others:
-            if read[other].categories != categories:
+            if report.images == 0:
                 raise ValueError(
-                    f"splits {first!r} and {other!r} of {self._directory} must list "
-                    "the same categories; they differ in "
-                    f"{_difference(read[first], read[other])}"
+                    f"split {split!r} of {root} has no usable image: "
+                    + "; ".join(report.warnings())
                 )
-        self.info.features["objects"]["label"].names = list(categories.names)
-        self.info.metadata.update(
-            source=os.fspath(self._directory),
-            category_ids=list(categories.ids),
-            ordered_by_image_id=True,
-            reports={},
-        )
-        return {
-            name: self._generate_examples(name, annotations)
-            for name, annotations in read.items()
+            index.save(draft / f"split{number}.npz")
+            reports[split] = report
+        metadata = {
+            "source": os.fspath(root),
+            "splits": {split: where._asdict() for split, where in splits.items()},
+            "categories": categories._asdict(),
+            "reports": {split: report.to_json() for split, report in reports.items()},
         }
-
-    def _generate_examples(
-        self, split: str, annotations: Annotations
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        folder = self._directory / self._splits[split].images
-        report = SplitReport()
-        for image_id, count in annotations.without_image.items():
-            report.note("annotation_without_image", f"image id {image_id}", count=count)
-        maker = ExampleMaker(folder, self._directory, annotations.categories, report)
-        for listed, encoded in read_in_threads(
-            maker.read, annotations, num_threads=self._num_threads
-        ):
-            example = maker.make(listed, encoded)
-            if example is not None:
-                yield listed.id, example
-        if report.images == 0:
-            raise ValueError(
-                f"split {split!r} of {self._directory} has no usable image: "
-                + "; ".join(report.warnings())
-            )
-        self.reports[split] = report
-        self.info.metadata["reports"][split] = report.to_json()
+        (draft / "metadata.json").write_text(json.dumps(metadata, indent=2))
+        try:
+            draft.rename(kept)
+        except OSError:
+            if not kept.exists():
+                raise
+            _LOG.info("another process has prepared %s meanwhile", kept)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    for split, report in reports.items():
+        for warning in report.warnings():
+            _LOG.warning("%s of %s: %s", split, root, warning)
+    return kept
 
 
-def coco_features() -> tfds.features.FeaturesDict:
-    """Returns the features of coco/2017, with the classes' names still to be set."""
-    return tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(encoding_format="jpeg"),
-            "image/filename": tfds.features.Text(),
-            "image/id": np.int64,
-            "objects": tfds.features.Sequence(
-                {
-                    "area": np.int64,
-                    "bbox": tfds.features.BBoxFeature(),
-                    "id": np.int64,
-                    "is_crowd": np.bool_,
-                    "label": tfds.features.ClassLabel(),
-                }
-            ),
-        }
+def read_folder_split(kept: Path, split: str) -> FolderSplit:
+    """What `prepare_folder` kept of a split."""
+    metadata: dict[str, Any] = json.loads((kept / "metadata.json").read_text())
+    folder = Path(metadata["source"]) / metadata["splits"][split]["images"]
+    number = list(metadata["splits"]).index(split)
+    categories = {name: tuple(v) for name, v in metadata["categories"].items()}
+    return FolderSplit(
+        records=FolderRecords(folder, FolderIndex.load(kept / f"split{number}.npz")),
+        categories=Categories(**categories),
+        report=SplitReport.from_json(metadata["reports"][split]),
     )
+
+
+def _same_categories(read: Mapping[str, Annotations], root: Path) -> Categories:
+    first, *others = read
+    for other in others:
+        if read[other].categories != read[first].categories:
+            raise ValueError(
+                f"splits {first!r} and {other!r} of {root} must list the same "
+                "categories; they differ in "
+                f"{_difference(read[first], read[other])}"
+            )
+    return read[first].categories
 
 
 def _difference(one: Annotations, other: Annotations) -> list[tuple[int, str]]:

@@ -9,7 +9,8 @@ from jaxtyping import UInt8
 
 from jgc.detection._types import Examples
 from jgc.detection.data._images import DECODE_ERRORS, decode_image, resize_to_square
-from jgc.detection.data._source import DetectionSource, Record
+from jgc.detection.data._record import Record
+from jgc.detection.data._source import DetectionSource
 
 
 class LoadedImage(NamedTuple):

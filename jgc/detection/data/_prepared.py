@@ -1,6 +1,5 @@
-"""Finding a data set that TFDS has prepared, and checking that we can read it."""
+"""Checking that a data set which TFDS has prepared can be read."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +18,6 @@ _REQUIRED_OBJECT = {
     "is_crowd": tfds.features.Tensor,
     "label": tfds.features.ClassLabel,
 }
-
-
-def find_prepared(root: Path) -> Path:
-    """Returns the prepared data set in `root` or up to two levels below it.
-
-    Args:
-        root: an existing folder; a data set's holds dataset_info.json and
-            features.json.
-
-    Raises:
-        ValueError: `root` holds no prepared data set, or several.
-    """
-    for pattern in ("", "*/", "*/*/"):
-        found = sorted(path.parent for path in root.glob(pattern + "dataset_info.json"))
-        found = [path for path in found if (path / "features.json").exists()]
-        if len(found) > 1:
-            raise ValueError(
-                f"directory={os.fspath(root)!r} must hold one prepared data set; "
-                f"choose one of {[os.fspath(path) for path in found]}"
-            )
-        if found:
-            return found[0]
-    raise ValueError(
-        f"directory={os.fspath(root)!r} must be a data set that TFDS has prepared "
-        "(dataset_info.json and features.json in it) or a folder in COCO's layout "
-        "(train2017/, val2017/ and annotations/ in it, or what the argument splits "
-        f"names); it holds {sorted(path.name for path in root.iterdir())[:10]}"
-    )
 
 
 def check_readable(builder: Any, prepared: Path) -> None:

@@ -2,12 +2,5 @@
 
 from jgc._extras import require
 
-for _module in (
-    "PIL",
-    "array_record",
-    "grain",
-    "msgspec",
-    "rich",
-    "tensorflow_datasets",
-):
+for _module in ("PIL", "grain", "msgspec", "rich"):
     require(_module, extra="detection")

@@ -5,6 +5,7 @@ reader, features and evaluation as COCO: pictures of several sizes, category ids
 gaps, crowds, and pictures without objects.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
+from jgc._cache import user_cache
 from jgc.detection.data._categories import Categories
 from jgc.detection.data._coco_layout import COCO_2017_SPLITS
 from jgc.detection.data._shape_drawing import CLASS_NAMES, Drawn, draw_picture
@@ -26,8 +28,9 @@ _VERSION = 1  # part of the settings: raise it when the pictures change
 
 
 def generate_shapes(
-    directory: str | os.PathLike[str],
+    directory: str | os.PathLike[str] | None = None,
     *,
+    cache_dir: str | os.PathLike[str] | None = None,
     num_train: int = 512,
     num_val: int = 128,
     image_size: int = 128,
@@ -43,6 +46,9 @@ def generate_shapes(
 
     Args:
         directory: the folder to write, in COCO's own layout; its parents are made.
+            None: one of `cache_dir` that is named by the settings.
+        cache_dir: where shapes of any settings lie; None: `shapes` in $JGC_CACHE, or
+            else in the user's cache directory.
         num_train: pictures in the train split, at least 1.
         num_val: pictures in the validation split, at least 1.
         image_size: pixels of a picture's longer side, at least 32; the shorter one
@@ -53,7 +59,7 @@ def generate_shapes(
         seed: 0 or more.
 
     Returns:
-        `directory`, for `open_source`.
+        The folder, for `open_source`.
 
     Raises:
         ValueError: an argument is out of range, or `directory` holds something
@@ -70,6 +76,10 @@ def generate_shapes(
         "seed": seed,
     }
     _check(settings)
+    if directory is None:
+        cache = user_cache() / "shapes" if cache_dir is None else Path(cache_dir)
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        directory = cache / digest.hexdigest()[:16]
     target = Path(directory).expanduser().absolute()
     if _holds(target, settings):
         return target

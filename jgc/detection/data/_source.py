@@ -1,49 +1,25 @@
 """One split of a detection data set on disk, with random access."""
 
-import functools
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
-from jaxtyping import Bool, Float32, Int64
 
-from jgc.detection.data._categories import Categories, categories_from_names
-from jgc.detection.data._coco_folder import prepare_coco_folder
-from jgc.detection.data._coco_layout import COCO_2017_SPLITS, CocoSplit, in_coco_layout
+from jgc._extras import require
+from jgc.detection.data._categories import Categories
+from jgc.detection.data._coco_folder import prepare_folder, read_folder_split
+from jgc.detection.data._coco_layout import (
+    COCO_2017_SPLITS,
+    CocoSplit,
+    check_layout,
+    in_coco_layout,
+)
 from jgc.detection.data._images import decode_image
-from jgc.detection.data._index import SplitIndex, read_index
-from jgc.detection.data._paths import existing_directory
-from jgc.detection.data._prepared import check_readable, find_prepared
-from jgc.detection.data._quiet import quiet_tfds
+from jgc.detection.data._paths import existing_directory, find_prepared
+from jgc.detection.data._record import Record, Records
 from jgc.detection.data._report import SplitReport
-
-
-class Record(NamedTuple):
-    """One example as it is stored; O objects, crowds included.
-
-    Attributes:
-        encoded: the image file.
-        file_name: its name.
-        image_id: its id.
-        bbox: ymin, xmin, ymax, xmax relative to the image, in [0, 1].
-        label: classes, 0 to C − 1.
-        area: pixels² of the original image.
-        annotation_id: the annotations' ids.
-        is_crowd: the box is drawn around a crowd.
-    """
-
-    encoded: bytes
-    file_name: str
-    image_id: int
-    bbox: Float32[np.ndarray, "O 4"]
-    label: Int64[np.ndarray, " O"]
-    area: Int64[np.ndarray, " O"]
-    annotation_id: Int64[np.ndarray, " O"]
-    is_crowd: Bool[np.ndarray, " O"]
 
 
 class DetectionSource:
@@ -57,12 +33,11 @@ class DetectionSource:
     pickles as the path of its data set.
 
     Attributes:
-        directory: the prepared data set.
+        directory: the folder in COCO's layout, or what TFDS has prepared.
         split: the split's name.
         class_names: name of each label.
         category_ids: COCO category id of each label.
-        report: what preparing the split skipped; None where the data set doesn't
-            say, such as coco/2017 prepared by TFDS.
+        report: what of a folder was skipped; None for what TFDS has prepared.
     """
 
     def __init__(
@@ -72,18 +47,18 @@ class DetectionSource:
         split: str,
         categories: Categories,
         report: SplitReport | None,
-        records: Any,
-        ordered: bool,
+        records: Records,
+        reopen: tuple[Any, ...],
     ) -> None:
         """Takes what `open_source` found.
 
         Args:
-            directory: the prepared data set.
+            directory: the data set.
             split: the split's name.
             categories: names and COCO ids, by label.
-            report: what preparing the split skipped.
-            records: random access to the examples, their images still encoded.
-            ordered: `records` is ordered by image id already.
+            report: what was skipped.
+            records: the examples by image id.
+            reopen: a function and its arguments that open the same source again.
         """
         self.directory = directory
         self.split = split
@@ -91,7 +66,7 @@ class DetectionSource:
         self.category_ids = categories.ids
         self.report = report
         self._records = records
-        self._ordered = ordered
+        self._reopen = reopen
 
     def __len__(self) -> int:
         return len(self._records)
@@ -126,37 +101,16 @@ class DetectionSource:
         Raises:
             IndexError: index is not in [−len, len).
         """
-        position = range(len(self))[index]
-        if not self._ordered:
-            position = int(self._index.positions[position])
-        example = self._records[position]
-        objects = example["objects"]
-        return Record(
-            encoded=example["image"],
-            file_name=example["image/filename"].decode(),
-            image_id=int(example["image/id"]),
-            bbox=np.asarray(objects["bbox"], np.float32).reshape(-1, 4),
-            label=np.asarray(objects["label"], np.int64),
-            area=np.asarray(objects["area"], np.int64),
-            annotation_id=np.asarray(objects["id"], np.int64),
-            is_crowd=np.asarray(objects["is_crowd"], np.bool_),
-        )
+        return self._records[range(len(self))[index]]
 
     @property
     def most_objects(self) -> int:
         """The most objects, crowds included, that one image has."""
-        return (
-            self._index.most_objects
-            if self.report is None
-            else (self.report.most_objects)
-        )
-
-    @functools.cached_property
-    def _index(self) -> SplitIndex:
-        return read_index(self._records, directory=self.directory, split=self.split)
+        return self._records.most_objects
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open_prepared, (self.directory, self.split)
+        function, *arguments = self._reopen
+        return function, tuple(arguments)
 
 
 def open_source(
@@ -172,59 +126,65 @@ def open_source(
         directory: either a data set that TFDS has prepared with coco/2017's
             features and file_format="array_record" (…/coco/2017/1.1.0, or a folder
             above it that holds one such data set), or a folder in COCO's own layout
-            (train2017/, val2017/, annotations/), which is prepared on the first use.
+            (train2017/, val2017/, annotations/). The first use reads all of it once;
+            no image is copied.
         split: such as "train" or "validation".
-        cache_dir: for COCO's layout, where the prepared data goes; None: `data` in
-            $JGC_CACHE, or else in the user's cache directory.
-        splits: for COCO's layout, where each split lies; all of them are prepared.
+        cache_dir: for COCO's layout, where what was found in the folder is kept, some
+            40 MB for COCO 2017; None: `data` in $JGC_CACHE, or else in the user's cache
+            directory.
+        splits: for COCO's layout, where each split lies; all of them are read.
 
     Returns:
-        The split, ordered by image id. A data set that our builder didn't prepare
-        isn't stored in that order: its first use reads all of the split once, and
-        keeps what it found in the user's cache directory.
+        The split, ordered by image id. Images and annotations of a folder that can't
+        be used are left out, counted in its report and warned of once.
 
     Raises:
         FileNotFoundError: `directory`, or a part of COCO's layout, doesn't exist.
         ValueError: `directory` is neither layout, isn't stored for random access or
-            lacks a feature; there is no such split; an annotation file is malformed.
+            lacks a feature; there is no such split; an annotation file is malformed,
+            splits disagree about the categories, or one has no usable image.
     """
     root = existing_directory("directory", directory)
     if in_coco_layout(root, splits):
         if split not in splits:
             raise ValueError(f"split={split!r} must be one of {sorted(splits)}")
-        prepared = prepare_coco_folder(root, cache_dir=cache_dir, splits=splits)
-    else:
-        prepared = find_prepared(root)
-    return _open_prepared(prepared, split)
+        check_layout(root, splits)
+        kept = prepare_folder(root, splits, cache_dir=cache_dir)
+        return _open_folder(kept, root, split, cache_dir, dict(splits))
+    return _open_tfds(find_prepared(root), split)
 
 
-def _open_prepared(prepared: Path, split: str) -> DetectionSource:
-    with quiet_tfds():
-        builder = tfds.builder_from_directory(os.fspath(prepared))
-    check_readable(builder, prepared)
-    if split not in builder.info.splits:
-        raise ValueError(
-            f"split={split!r} must be one of {sorted(builder.info.splits)}, which "
-            f"{prepared} holds"
-        )
-    metadata = _metadata(prepared)
-    names = builder.info.features["objects"]["label"].names
-    categories = categories_from_names(names)
-    if "category_ids" in metadata:
-        categories = categories._replace(ids=tuple(metadata["category_ids"]))
-    report = metadata.get("reports", {}).get(split)
+def _open_folder(
+    kept: Path,
+    root: Path,
+    split: str,
+    cache_dir: str | os.PathLike[str] | None,
+    splits: Mapping[str, CocoSplit],
+) -> DetectionSource:
+    if not kept.exists():  # on another machine, which has the folder alone
+        kept = prepare_folder(root, splits, cache_dir=cache_dir)
+    found = read_folder_split(kept, split)
     return DetectionSource(
-        directory=prepared,
+        directory=root,
         split=split,
-        categories=categories,
-        report=None if report is None else SplitReport.from_json(report),
-        records=builder.as_data_source(
-            split, decoders={"image": tfds.decode.SkipDecoding()}
-        ),
-        ordered=metadata.get("ordered_by_image_id", False),
+        categories=found.categories,
+        report=found.report,
+        records=found.records,
+        reopen=(_open_folder, kept, root, split, cache_dir, splits),
     )
 
 
-def _metadata(prepared: Path) -> dict[str, Any]:
-    path = prepared / "metadata.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+def _open_tfds(directory: Path, split: str) -> DetectionSource:
+    for module in ("array_record", "tensorflow_datasets"):  # folders need neither
+        require(module, extra="detection")
+    from jgc.detection.data._tfds import open_tfds
+
+    records, categories = open_tfds(directory, split)
+    return DetectionSource(
+        directory=directory,
+        split=split,
+        categories=categories,
+        report=None,
+        records=records,
+        reopen=(_open_tfds, directory, split),
+    )

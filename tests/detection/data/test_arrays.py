@@ -7,7 +7,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from jgc.detection.data import load_split, open_source, prepare_coco_folder
+from jgc.detection.data import load_split, open_source
 from tests.detection.data.helpers import annotation_row, image_row, write_folder
 
 SAMPLE = os.environ.get("JGC_COCO_SAMPLE")
@@ -167,8 +167,7 @@ def test_ids_that_pycocotools_gets_wrong_are_numbered_anew(tmp_path, ids):
 @pytest.mark.skipif(SAMPLE is None, reason="JGC_COCO_SAMPLE names no COCO folder")
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_real_sample_comes_back_as_its_annotation_file_has_it(tmp_path, split):
-    prepared = prepare_coco_folder(SAMPLE, cache_dir=tmp_path)
-    source = open_source(prepared, split=split)
+    source = open_source(SAMPLE, split=split, cache_dir=tmp_path)
     assert source.report.issues == {}
     loaded = load_split(source, size=64)
     folder = {"train": "train2017", "validation": "val2017"}[split]

@@ -1,4 +1,3 @@
-import json
 import logging
 import re
 import sys
@@ -8,13 +7,15 @@ import pytest
 from PIL import Image
 
 from jgc.detection.data import (
-    COCO_2017,
+    COCO_2017_SPLITS,
     REASONS,
     CocoSplit,
+    _coco_folder,
     open_source,
-    prepare_coco_folder,
 )
-from jgc.detection.data._coco_folder import CocoFolder, coco_features
+from jgc.detection.data._coco_folder import prepare_folder
+from jgc.detection.data._coco_layout import check_layout
+from jgc.detection.data._folder_index import build_index
 from tests.detection.data.helpers import (
     annotation_row,
     edit_annotations,
@@ -32,13 +33,7 @@ def open_train(folder, tmp_path):
     return open_source(folder, split="train", cache_dir=tmp_path / "cache")
 
 
-def test_the_features_are_coco_2017s(coco_2017):
-    features = coco_features()
-    features["objects"]["label"].names = COCO_2017.names
-    assert features.to_json() == coco_2017.info.features.to_json()
-
-
-def test_a_folder_is_prepared_and_read_without_tensorflow(folder, tmp_path, caplog):
+def test_a_folder_is_read_without_tensorflow(folder, tmp_path, caplog):
     source = open_train(folder, tmp_path)
     assert "tensorflow" not in sys.modules
     assert len(source) == 3
@@ -61,7 +56,7 @@ def test_a_folder_is_prepared_and_read_without_tensorflow(folder, tmp_path, capl
     assert not caplog.records
 
 
-def test_image_files_are_stored_as_they_are(folder, tmp_path):
+def test_image_files_are_read_as_they_are(folder, tmp_path):
     stored = open_train(folder, tmp_path).record(1).encoded
     assert stored == (folder / "train2017" / "000000000005.jpg").read_bytes()
 
@@ -90,48 +85,62 @@ def test_every_colour_mode_comes_back_as_rgb(tmp_path, mode):
     assert open_train(folder, tmp_path)[0]["image"].shape == (30, 40, 3)
 
 
-def test_preparing_again_reuses_and_a_change_prepares_anew(folder, tmp_path):
+def prepare(folder, cache, **options):
+    return prepare_folder(folder, COCO_2017_SPLITS, cache_dir=cache, **options)
+
+
+def test_what_was_found_is_reused_and_a_change_is_found(folder, tmp_path):
     cache = tmp_path / "cache"
-    first = prepare_coco_folder(folder, cache_dir=cache)
+    first = prepare(folder, cache)
     written = first.stat().st_mtime_ns
-    assert prepare_coco_folder(folder, cache_dir=cache) == first
+    assert prepare(folder, cache) == first
     assert first.stat().st_mtime_ns == written
+    assert not list(cache.rglob("*.jpg"))  # no image is copied
 
     edit_annotations(folder, lambda content: {**content, "annotations": []})
-    changed = prepare_coco_folder(folder, cache_dir=cache)
+    changed = prepare(folder, cache)
     assert changed != first
 
     (folder / "train2017" / "000000000011.jpg").unlink()
-    fewer = prepare_coco_folder(folder, cache_dir=cache)
+    fewer = prepare(folder, cache)
     assert fewer not in (first, changed)
 
     moved = write_folder(tmp_path / "elsewhere" / "coco")
-    assert prepare_coco_folder(moved, cache_dir=cache) != first
+    assert prepare(moved, cache) != first
+    assert len(list(cache.iterdir())) == 4  # and no drafts
 
 
-def test_preparing_twice_gives_the_same_files(folder, tmp_path):
-    first = prepare_coco_folder(folder, cache_dir=tmp_path / "one")
-    second = prepare_coco_folder(folder, cache_dir=tmp_path / "two")
-    names = sorted(path.name for path in first.iterdir())
-    assert names == sorted(path.name for path in second.iterdir())
-    for name in names:
-        assert (first / name).read_bytes() == (second / name).read_bytes()
+def test_it_is_kept_in_the_users_cache(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("JGC_CACHE", str(tmp_path / "own"))
+    assert prepare(folder, None).parent == tmp_path / "own" / "data"
+    monkeypatch.delenv("JGC_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    if sys.platform == "linux":
+        assert prepare(folder, None).parent == tmp_path / "xdg" / "jgc" / "data"
 
 
 def test_losing_a_race_uses_the_winners_data(folder, tmp_path, monkeypatch):
-    winner = prepare_coco_folder(folder, cache_dir=tmp_path / "winner")
+    cache = tmp_path / "cache"
 
-    def lose(builder, **_):
-        winner.parent.rename(builder.data_path.parent)
-        raise OSError("Directory not empty")
+    def lose(*arguments, **options):
+        monkeypatch.setattr(_coco_folder, "build_index", build_index)
+        prepare(folder, cache)
+        return build_index(*arguments, **options)
 
-    (tmp_path / "cache" / "coco_folder").mkdir(parents=True)
-    monkeypatch.setattr(CocoFolder, "download_and_prepare", lose)
+    monkeypatch.setattr(_coco_folder, "build_index", lose)
     assert len(open_train(folder, tmp_path)) == 3
+    assert len(list(cache.iterdir())) == 1
 
 
-def test_preparing_is_quiet(folder, tmp_path, capfd):
-    prepare_coco_folder(folder, cache_dir=tmp_path / "cache")
+def test_an_image_that_is_gone_since_is_named(folder, tmp_path):
+    source = open_train(folder, tmp_path)
+    (folder / "train2017" / "000000000005.jpg").unlink()
+    with pytest.raises(ValueError, match=r"'000000000005\.jpg' .*read any more"):
+        source[1]
+
+
+def test_it_is_quiet(folder, tmp_path, capfd):
+    open_train(folder, tmp_path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -202,8 +211,7 @@ def test_what_cannot_be_used_is_skipped_counted_and_warned_of(tmp_path, caplog):
         "000000000002.jpg",
         "000000000004.jpg",
     ]
-    # The report is saved with the data.
-    assert open_source(source.directory, split="train").report == source.report
+    assert open_train(folder, tmp_path).report == source.report
 
 
 def test_category_names_may_have_blanks_around_them(tmp_path):
@@ -261,7 +269,7 @@ def test_a_malformed_annotation_file_is_refused(folder, tmp_path, change, messag
     pattern = message if ".*" in message else re.escape(message)
     with pytest.raises(ValueError, match=pattern):
         open_train(folder, tmp_path)
-    assert not list((tmp_path / "cache").rglob("*record*"))
+    assert not list((tmp_path / "cache").rglob("*.npz"))
 
 
 def test_a_file_that_is_no_json_is_refused(folder, tmp_path):
@@ -284,28 +292,21 @@ def test_a_split_without_any_usable_image_is_refused(folder, tmp_path):
         path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"'train' of .* no usable image: 3 images"):
         open_train(folder, tmp_path)
-    assert not list((tmp_path / "cache").rglob("*record*"))
+    assert not list((tmp_path / "cache").rglob("*.npz"))
 
 
 def test_bad_arguments_are_refused(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="directory='/nowhere/coco'"):
-        prepare_coco_folder("/nowhere/coco", cache_dir=tmp_path / "cache")
+        open_train("/nowhere/coco", tmp_path)
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(ValueError, match=r"directory=.* must be a directory"):
-        prepare_coco_folder(file, cache_dir=tmp_path / "cache")
+        open_train(file, tmp_path)
     with pytest.raises(ValueError, match=r"cache_dir=.* must be a directory"):
-        prepare_coco_folder(folder, cache_dir=file)
+        open_source(folder, split="train", cache_dir=file)
     with pytest.raises(ValueError, match=r"splits=\{\} must name"):
-        prepare_coco_folder(folder, cache_dir=tmp_path / "cache", splits={})
+        check_layout(folder, {})
     with pytest.raises(ValueError, match="num_threads=0"):
-        prepare_coco_folder(folder, cache_dir=tmp_path / "cache", num_threads=0)
+        prepare(folder, tmp_path / "cache", num_threads=0)
     with pytest.raises(ValueError, match=r"split='test' .*\['train', 'validation'\]"):
         open_source(folder, split="test", cache_dir=tmp_path / "cache")
-
-
-def test_the_metadata_is_plain_json(folder, tmp_path):
-    prepared = prepare_coco_folder(folder, cache_dir=tmp_path / "cache")
-    metadata = json.loads((prepared / "metadata.json").read_text())
-    assert metadata["category_ids"] == [2, 9]
-    assert metadata["source"] == str(folder)

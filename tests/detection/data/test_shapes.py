@@ -156,3 +156,14 @@ def test_nothing_is_left_of_a_failure(tmp_path, monkeypatch):
 def test_arguments_out_of_range_are_refused(tmp_path, name, value):
     with pytest.raises(ValueError, match=f"{name}={value} must"):
         generate_shapes(tmp_path / "shapes", **{name: value})
+
+
+def test_the_cache_has_a_folder_for_each_setting(tmp_path, monkeypatch):
+    monkeypatch.setenv("JGC_CACHE", str(tmp_path))
+    few = {"num_train": 1, "num_val": 1, "image_size": 32}
+    first = generate_shapes(**few)
+    assert first.parent == tmp_path / "shapes"
+    assert generate_shapes(**few) == first
+    assert generate_shapes(**few, seed=1) != first
+    elsewhere = generate_shapes(**few, cache_dir=tmp_path / "other")
+    assert elsewhere == tmp_path / "other" / first.name

@@ -1,14 +1,17 @@
 import json
+import os
+import pickle
 import shutil
 import sys
 import types
 from pathlib import Path
 
+import chex
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from jgc.detection.data import COCO_2017, load_split, open_source
+from jgc.detection.data import COCO_2017, _tfds, load_split, open_source
 from tests.detection.data.helpers import (
     annotation_row,
     image_row,
@@ -77,6 +80,29 @@ def test_a_prepared_coco_2017_is_read_without_tensorflow(prepared):
     assert objects["is_crowd"].tolist() == [False, True]
     assert load_split(source, size=16, limit=4).image_ids.tolist() == [1, 2, 3, 4]
     assert len(open_source(prepared, split="test")) == 1
+
+
+def test_a_folder_and_tfds_give_the_same_examples(prepared):
+    stored = open_source(prepared, split="train")
+    folder = open_source(prepared.parents[3] / "raw", split="train")
+    assert len(stored) == len(folder) == 12
+    assert stored.most_objects == folder.most_objects == 2
+    for one, other in zip(stored, folder, strict=True):
+        chex.assert_trees_all_equal_dtypes(one["objects"], other["objects"])
+        assert one.pop("image/filename") == other.pop("image/filename")
+        chex.assert_trees_all_close(one, other, rtol=1e-6)
+
+
+def test_the_order_is_found_once_and_kept(prepared, monkeypatch):
+    first = open_source(prepared, split="train")
+    monkeypatch.setattr(_tfds, "read_in_threads", None)  # would fail
+    again = open_source(prepared, split="train")
+    assert [example["image/id"] for example in again] == list(range(1, 13))
+    copy = pickle.loads(pickle.dumps(first))
+    np.testing.assert_array_equal(copy[3]["image"], first[3]["image"])
+    monkeypatch.undo()
+    os.utime(next(prepared.glob("*train*")))
+    assert len(open_source(prepared, split="train")) == 12
 
 
 def test_a_prepared_coco_2017_without_names_gets_coco_s(prepared):
