@@ -9,9 +9,14 @@ from jaxtyping import Array, Float
 
 import jgc
 from jgc import codes, decoders
+from jgc.decoders import Decoder
 from jgc.design import load_plan
+from jgc.gradients import GradientsLike
 
 Probabilities = Float[np.ndarray, " k"]
+
+# What decoders of training runs are designed for: half of ‖g‖² is common.
+HALF_COMMON = jgc.gradients.common(0.5)
 
 
 class Scheme(NamedTuple):
@@ -22,16 +27,46 @@ class Scheme(NamedTuple):
         decoder: how its messages are decoded.
         waits_for_all: stragglers are waited for, so that no deadline changes it.
         decoding: in print, where the code's name alone would mean the fixed decoder.
+        designed: `designed(plan, gradients, key) -> decoder`, in place of `decoder`,
+            where it is designed for the plan; only samples of masks look at the key.
     """
 
     design: Callable[[Probabilities, int, Array], jgc.CodingPlan]
     decoder: jgc.decoders.Decoder = decoders.fixed
     waits_for_all: bool = False
     decoding: str = ""
+    designed: Callable[[jgc.CodingPlan, GradientsLike, Array], Decoder] | None = None
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the plan's own weights decode."""
+        return self.designed is None and self.decoder == decoders.fixed
+
+    def decoder_for(
+        self,
+        plan: jgc.CodingPlan,
+        *,
+        gradients: GradientsLike = HALF_COMMON,
+        key: Array | None = None,
+    ) -> Decoder:
+        """The decoder of its plan.
+
+        Args:
+            plan: of `design`.
+            gradients: that decoders are designed for, where they are.
+            key: for designs that sample masks.
+        """
+        if self.designed is None:
+            return self.decoder
+        return self.designed(plan, gradients, jax.random.key(0) if key is None else key)
 
     def title(self, plan: jgc.CodingPlan) -> str:
         """The code and its decoder in print."""
         return f"{plan.name}, {self.decoding}" if self.decoding else plan.name
+
+
+def _best(plan: jgc.CodingPlan, gradients: GradientsLike, key: Array) -> Decoder:
+    return decoders.best_unbiased(plan, gradients=gradients, key=key)
 
 
 # Baselines are at d ≈ 2, as in the paper.
@@ -41,6 +76,31 @@ SCHEMES: dict[str, Scheme] = {
         waits_for_all=True,
     ),
     "is_sgd": Scheme(lambda p, n, key: codes.uncoded(p, num_partitions=n)),
+    "uncoded_mean": Scheme(
+        lambda p, n, key: codes.uncoded(p, num_partitions=n),
+        decoders.normalised,
+        decoding="mean of those who answered",
+    ),
+    "uncoded_unbiased": Scheme(
+        lambda p, n, key: codes.uncoded(p, num_partitions=n, unbiased=True)
+    ),
+    "uncoded_best": Scheme(
+        lambda p, n, key: codes.uncoded(p, num_partitions=n, unbiased=True),
+        decoding="best unbiased",
+        designed=_best,
+    ),
+    "interval_best": Scheme(
+        lambda p, n, key: codes.interval(p, num_partitions=n),
+        decoding="best unbiased",
+        designed=_best,
+    ),
+    "ehd_best": Scheme(
+        lambda p, n, key: codes.fractional_repetition(
+            p, num_partitions=n, replication=2
+        ),
+        decoding="best unbiased",
+        designed=_best,
+    ),
     "scheme_i": Scheme(lambda p, n, key: codes.scheme_i(p, num_partitions=n)),
     "scheme_ii": Scheme(lambda p, n, key: codes.scheme_ii(p, num_partitions=n)),
     "interval": Scheme(lambda p, n, key: codes.interval(p, num_partitions=n)),

@@ -253,7 +253,7 @@ SCHEMES: dict[str, Callable[[Float[np.ndarray, " k"], Any], jgc.CodingPlan]] = {
     **{
         name: _of_experiments(name)
         for name, scheme in plans.SCHEMES.items()
-        if scheme.decoder == jgc.decoders.fixed
+        if scheme.is_fixed
     },
     "sgc": _stochastic,
     "is_sgd_rescaled": _rescaled,

@@ -62,35 +62,54 @@ def list_cases(config: Any) -> list[Case]:
 def measure(case: Case, config: Any) -> dict[str, Any]:
     """The relative error of each draw by each method; None where one does not apply."""
     n, rho = config.num_partitions or case.num_workers, case.similarity
-    decoder = SCHEMES[case.scheme].decoder
+    scheme = SCHEMES[case.scheme]
     plans = [_design(case, config, draw, n) for draw in range(config.num_draws)]
+    decoders = [scheme.decoder_for(plan, gradients=rho) for plan in plans]
 
     def relative(results: list[jgc.residual.ResidualError]) -> list[float]:
         return [result.relative for result in results]
 
     exact = enumeration = None
-    if decoder == jgc.decoders.fixed:
-        exact = relative([jgc.residual.exact(plan, gradients=rho) for plan in plans])
+    if scheme.is_fixed or scheme.designed is not None:
+        exact = relative(
+            [
+                jgc.residual.exact(plan, decoder=decoder, gradients=rho)
+                for plan, decoder in zip(plans, decoders, strict=True)
+            ]
+        )
     if case.num_workers <= MOST_WORKERS_TO_ENUMERATE:
         enumeration = relative(
             [
                 jgc.residual.enumerate_masks(plan, decoder=decoder, gradients=rho)
-                for plan in plans
+                for plan, decoder in zip(plans, decoders, strict=True)
             ]
         )
-    sampled = jgc.residual.monte_carlo(
-        jax.random.key(config.seed),
-        plans,
-        num_trials=config.num_trials,
-        decoder=decoder,
-        progress=False,
-        gradients=rho,
-    )
+
+    def sample(
+        some: list[jgc.CodingPlan], decoder: jgc.decoders.Decoder
+    ) -> list[jgc.residual.ResidualError]:
+        return jgc.residual.monte_carlo(
+            jax.random.key(config.seed),
+            some,
+            num_trials=config.num_trials,
+            decoder=decoder,
+            progress=False,
+            gradients=rho,
+        )
+
+    if scheme.designed is None:
+        sampled = sample(plans, scheme.decoder)
+    else:  # each plan has a decoder of its own
+        sampled = [
+            sample([plan], decoder)[0]
+            for plan, decoder in zip(plans, decoders, strict=True)
+        ]
     return {
         "case": case._asdict(),
         "code": plans[0].name,
         "num_partitions": n,
         "load": float(np.mean([plan.load for plan in plans])),
+        "floor": float(np.mean([jgc.residual.unbiased_floor(plan) for plan in plans])),
         "exact": exact,
         "enumeration": enumeration,
         "monte_carlo": relative(sampled),

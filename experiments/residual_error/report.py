@@ -95,6 +95,17 @@ def draw_errors(rows: list[dict[str, Any]]) -> Figure:
         )
     for (panel, column), axis in np.ndenumerate(axes):
         num_workers, similarity = panels[panel]
+        floors = [
+            row["floor"]
+            for row in rows
+            if (row["case"]["num_workers"], row["case"]["similarity"]) == panels[panel]
+            and row["case"]["deadline"] == deadlines[column]
+        ]
+        # No unbiased estimate is below it, whatever the code.
+        if floors and min(floors) > 0:
+            axis.axhline(
+                min(floors), color="0.5", linestyle=":", label="P₀/(1 − P₀)", zorder=0
+            )
         axis.set(
             xscale="log",
             yscale="log",

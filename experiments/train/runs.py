@@ -190,7 +190,7 @@ def train(
         "run": asdict(run),
         "code": scheme.title(plan),
         "load": plan.load,
-        **_relative_errors(plan, scheme.decoder),
+        **_relative_errors(plan, scheme.decoder_for(plan)),
         **{f"final_{name}": value for name, value in _last_metrics(directory).items()},
         **scores,
     }
@@ -216,7 +216,7 @@ def restore_params(run: Run, task: Task, directory: Path) -> Params:
 def make_job(run: Run, task: Task, config: Any) -> Job:
     """The run as a training path takes it."""
     plan, scheme = design(run, config), find_scheme(run.scheme)
-    decoder = scheme.decoder
+    decoder = scheme.decoder_for(plan)
     if run.noise_ratio is not None:
         decoder = jgc.decoders.two_track(
             plan, noise_ratio=run.noise_ratio, decoder=decoder

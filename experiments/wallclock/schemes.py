@@ -63,4 +63,4 @@ def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
     again = scheme.design(p, n, key)
     if (again.batch_sizes != plan.batch_sizes).any():
         again = redesign(plan, p, tolerance=0.0)
-    return Entry(again, scheme.decoder, policy)
+    return Entry(again, scheme.decoder_for(again), policy)
