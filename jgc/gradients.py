@@ -50,6 +50,14 @@ class Gradients:
             )
         return self
 
+    def equals(self, other: "Gradients", num_partitions: int) -> bool:
+        """Whether both are the same for n partitions."""
+        one = self.for_partitions(num_partitions)
+        two = other.for_partitions(num_partitions)
+        if one.matrix is None or two.matrix is None:
+            return one.matrix is two.matrix and one.similarity == two.similarity
+        return np.array_equal(one.matrix, two.matrix)
+
     def squared_norm(self, num_partitions: int) -> float:
         """‖g‖² = 1ᵀG1 of the full gradient g = Σ_j g_j."""
         n, own = num_partitions, self.for_partitions(num_partitions)

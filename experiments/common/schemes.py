@@ -57,6 +57,20 @@ SCHEMES: dict[str, Scheme] = {
             p, num_partitions=n, key=key, replication=2
         )
     ),
+    "bgc_one_step": Scheme(
+        lambda p, n, key: codes.bernoulli_placement(
+            p, num_partitions=n, key=key, replication=2
+        ),
+        decoders.one_step(replication=2),
+        decoding="one step",
+    ),
+    "bgc_optimal": Scheme(
+        lambda p, n, key: codes.bernoulli_placement(
+            p, num_partitions=n, key=key, replication=2
+        ),
+        decoders.least_squares,
+        decoding="least squares",
+    ),
     "ehd": Scheme(
         lambda p, n, key: codes.fractional_repetition(
             p, num_partitions=n, replication=2

@@ -12,11 +12,18 @@ from jgc.codes._randomness import generator
 def bernoulli_placement(
     p: ArrayLike, *, num_partitions: int, key: jax.Array, replication: float
 ) -> CodingPlan:
-    """BGC [8]: a_ij = 1 with probability d/k, independently; all weights 1.
+    """BGC [8]: a_ij = 1 with probability d/k, independently.
 
-    Needs no design and no knowledge of p, but is biased: a partition counts as often as
-    it arrives, and about n·e^{−d} of them are on no worker at all.
-    `placement_report` says what a draw achieved.
+    Needs no design and no knowledge of p, but about n·e^{−d} partitions are on no
+    worker at all, whatever the decoder. `placement_report` says what a draw achieved.
+
+    The placement is what [8] defines; its weights come in three ways:
+
+    - the plan's own are all 1, as the paper compares it (Appendix D): biased, a
+      partition counts as often as it arrives, (1 − p_i) d times on average;
+    - `jgc.decoders.one_step(replication=d)`, k/(r d) where r workers answered, is [8]'s
+      one-step decoding;
+    - `jgc.decoders.least_squares`, min_w ‖Aᵀw − 1‖, is its optimal decoding.
 
     Args:
         p: straggler probabilities (k,), each in [0, 1], not all 1; any order.

@@ -146,6 +146,7 @@ def from_function(
 
     Example:
         >>> import jgc
+        >>> import numpy as np
         >>> mean = from_function(
         ...     lambda plan, answered: answered * (answered.size / answered.sum())
         ... )

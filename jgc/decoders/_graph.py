@@ -32,7 +32,7 @@ from jgc.decoders._decoder import (
 )
 
 
-class _Cover(NamedTuple):
+class Cover(NamedTuple):
     """Double cover of the answering workers' graph: vertices v⁺ = v, v⁻ = n + v.
 
     Edges that did not answer run from the spare vertex 2n to itself.
@@ -41,7 +41,22 @@ class _Cover(NamedTuple):
     tail: Int[Array, " 2k"]
     head: Int[Array, " 2k"]
     label: Int[Array, " 2n+1"]  # the least vertex of the component
-    target: Float[Array, " 2n+1"]  # c on plus copies, and c of minus copies
+
+    def nearest(self, targets: Float[Array, "*sides n"]) -> Float[Array, "*sides n"]:
+        """The c that weights can reach and that is nearest to each target.
+
+        Weights reach all c with Σ_L c = Σ_R c in each bipartite component, so that the
+        nearest takes (Σ_L τ − Σ_R τ)/(|L| + |R|) off on L and adds it on R. In the
+        cover that is the sum of τ on plus copies less that on minus copies, which is
+        0 where there is an odd cycle.
+        """
+        n, label = targets.shape[-1], self.label
+        size = jax.ops.segment_sum(jnp.ones_like(label), label, label.size)
+        spare = jnp.zeros((*targets.shape[:-1], 1), targets.dtype)
+        signed = jnp.concatenate([targets, -targets, spare], axis=-1)
+        total = jnp.zeros_like(signed).at[..., label].add(signed)
+        mean = total / jnp.maximum(size, 1)
+        return targets - mean[..., label[:n]]
 
 
 @jax.tree_util.register_dataclass
@@ -61,17 +76,21 @@ class Graph(Decoder):
         _check_graph_code(plan)
 
     def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
-        ends = _ends(plan)
-        is_loop = ends[0] == ends[1]
-        return _over_trials(
-            lambda one: _tree_weights(plan, _cover(plan, ends, one), is_loop), answered
-        )
+        n, pair = plan.num_partitions, ends(plan)
+        ones = jnp.ones(n, float_dtype())
+
+        def of_mask(one: Bool[Array, " k"]) -> Float[Array, " k"]:
+            covered = cover(n, pair, one)
+            return tree_weights(covered, pair, covered.nearest(ones))
+
+        return _over_trials(of_mask, answered)
 
     def coefficients(self, plan: CodingPlan, answered: Answered) -> Coefficients:
         self.check(plan)
-        ends, n = _ends(plan), plan.num_partitions
+        n, pair = plan.num_partitions, ends(plan)
+        ones = jnp.ones(n, float_dtype())
         return _over_trials(
-            lambda one: _cover(plan, ends, one).target[:n],
+            lambda one: cover(n, pair, one).nearest(ones),
             check_answered(answered, plan.num_workers),
         )
 
@@ -92,7 +111,7 @@ def _over_trials(
     return result.reshape(result.shape[:1] + answered.shape[1:])
 
 
-def _ends(plan: CodingPlan) -> tuple[Int[Array, " k"], Int[Array, " k"]]:
+def ends(plan: CodingPlan) -> tuple[Int[Array, " k"], Int[Array, " k"]]:
     """The two partitions of each worker, equal where it holds one, n where none."""
     n, k = plan.num_partitions, plan.num_workers
     holds = jnp.asarray(plan.edge_coefficient) != 0
@@ -101,6 +120,15 @@ def _ends(plan: CodingPlan) -> tuple[Int[Array, " k"], Int[Array, " k"]]:
     last = jax.ops.segment_max(jnp.where(holds, partition, -1), plan.edge_worker, k)
     empty = last < 0
     return jnp.where(empty, n, first), jnp.where(empty, n, last)
+
+
+def is_graph_code(plan: CodingPlan) -> bool:
+    """Whether workers hold at most two partitions, with coefficients 0 or 1."""
+    a = np.asarray(plan.edge_coefficient)
+    worker = np.asarray(plan.edge_worker)
+    if not ((a == 0) | (a == 1)).all():
+        return False
+    return np.bincount(worker[a != 0], minlength=1).max() <= 2
 
 
 def _check_graph_code(plan: CodingPlan) -> None:
@@ -123,24 +151,19 @@ def _check_graph_code(plan: CodingPlan) -> None:
         )
 
 
-def _cover(
-    plan: CodingPlan,
-    ends: tuple[Int[Array, " k"], Int[Array, " k"]],
+def cover(
+    num_partitions: int,
+    pair: tuple[Int[Array, " k"], Int[Array, " k"]],
     mask: Bool[Array, " k"],
-) -> _Cover:
-    n = plan.num_partitions
-    u, v = ends
+) -> Cover:
+    """The double cover for one mask, by its workers' `ends`."""
+    n = num_partitions
+    u, v = pair
     spare = 2 * n
     answered = jnp.tile(mask & (u < n), 2)
     tail = jnp.where(answered, jnp.concatenate([u, v]), spare)
     head = jnp.where(answered, jnp.concatenate([v, u]) + n, spare)
-    label = _component_labels(tail, head, spare + 1)
-    is_plus = jnp.arange(spare + 1) < n
-    plus = jax.ops.segment_sum(is_plus.astype(jnp.int32), label, spare + 1)[label]
-    size = jax.ops.segment_sum(jnp.ones_like(plus), label, spare + 1)[label]
-    opposite = jnp.where(is_plus, size - plus, plus)
-    target = (2 * opposite).astype(float_dtype()) / size.astype(float_dtype())
-    return _Cover(tail, head, label, target)
+    return Cover(tail, head, _component_labels(tail, head, spare + 1))
 
 
 def _component_labels(
@@ -164,17 +187,20 @@ def _component_labels(
     return label
 
 
-def _tree_weights(
-    plan: CodingPlan, cover: _Cover, is_loop: Bool[Array, " k"]
+def tree_weights(
+    cover: Cover,
+    pair: tuple[Int[Array, " k"], Int[Array, " k"]],
+    reached: Float[Array, " n"],
 ) -> Float[Array, " k"]:
-    """Weights that reach the targets: a flow from plus to minus copies on a tree.
+    """Weights that reach these c: a flow from plus to minus copies on a tree.
 
     Breadth-first trees of the cover's components; the edge to a vertex's parent
     carries what its subtree lacks. O(k) work a round, as many rounds as the trees
     are deep. A worker's weight is the mean of its two edges in the cover, which for a
     loop are one edge twice and count together.
     """
-    spare = 2 * plan.num_partitions
+    num_partitions = reached.size
+    spare = 2 * num_partitions
     vertex = jnp.arange(spare + 1)
     num_edges = cover.tail.size
     edge = jnp.arange(num_edges)
@@ -205,7 +231,8 @@ def _tree_weights(
     )
     ends = jnp.append(cover.tail, spare) + jnp.append(cover.head, spare)
     parent = jnp.where(root, vertex, ends[parent_edge] - vertex)
-    sign = jnp.where(vertex < plan.num_partitions, 1, -1)
+    sign = jnp.where(vertex < num_partitions, 1, -1)
+    target = jnp.concatenate([reached, reached, jnp.zeros(1, reached.dtype)])
 
     def gather(state: tuple[Array, Array]) -> tuple[Array, Array]:
         lacks, level = state
@@ -213,8 +240,8 @@ def _tree_weights(
         return lacks.at[parent].add(moves), level - 1
 
     lacks, _ = jax.lax.while_loop(
-        lambda s: s[1] > 0, gather, (sign * cover.target, deepest)
+        lambda s: s[1] > 0, gather, (sign * target, deepest)
     )
     flow = jnp.zeros(num_edges + 1, lacks.dtype).at[parent_edge].set(sign * lacks)
     total = flow[:num_edges].reshape(2, -1).sum(axis=0)
-    return jnp.where(is_loop, total, total / 2)
+    return jnp.where(pair[0] == pair[1], total, total / 2)

@@ -77,7 +77,7 @@ least_squares = LeastSquares()
 
 def _solve(matrix: Float[Array, "k n"], scale: Float[Array, "k trials"]) -> Array:
     gram = jnp.matmul(matrix, matrix.T, precision=jax.lax.Precision.HIGHEST)
-    return solve_subsets(gram, matrix.sum(axis=1), scale)
+    return solve_subsets(gram, matrix.sum(axis=1)[None], scale)[0]
 
 
 def _solve_structured(
@@ -101,6 +101,6 @@ def _solve_structured(
             product = (matrix[d:] * matrix[:-d]).sum(axis=1)
             diagonals.append(jnp.pad(product, (d, 0)))
         band = jnp.stack(diagonals, axis=1)
-        solved = solve_banded(band, matrix.sum(axis=1), scale)
+        solved = solve_banded(band, matrix.sum(axis=1)[None], scale)[0]
     each = solved / jnp.where(scale > 0, scale, 1)
     return each[group] * answered

@@ -31,21 +31,25 @@ _SMALLEST_COMPACTED = 32
 
 
 def solve_subsets(
-    gram: Float[Array, "k k"], rhs: Float[Array, " k"], scale: Float[Array, "k trials"]
-) -> Float[Array, "k trials"]:
+    gram: Float[Array, "k k"],
+    rhs: Float[Array, "sides k"],
+    scale: Float[Array, "k trials"],
+) -> Float[Array, "sides k trials"]:
     """The y of least norm with (sKs) y = s b, 0 where s = 0, per column s of `scale`.
 
     Args:
         gram: K, with diagonal entries 1, or 0 for workers without data.
-        rhs: b, in the range of K.
+        rhs: each b, in the range of K.
         scale: s ≥ 0; 1 on a subset and 0 elsewhere, or √m for m rows in place of one.
     """
     k, trials = scale.shape
-    batch = max(1, min(trials, _FACTOR_ENTRIES // (k * k)))
+    batch = max(1, min(trials, _FACTOR_ENTRIES // (k * max(k, rhs.shape[0]))))
     padding = -trials % batch
     columns = jnp.pad(scale, ((0, 0), (0, padding))).T.reshape(-1, batch, k)
     solved = jax.lax.map(lambda scales: _solve_batch(gram, rhs, scales), columns)
-    return solved.reshape(-1, k).T[:, :trials]
+    return jnp.moveaxis(solved.reshape(-1, k, rhs.shape[0])[:trials], 0, 2).swapaxes(
+        0, 1
+    )
 
 
 def ridge(dtype: jnp.dtype) -> float:
@@ -54,7 +58,7 @@ def ridge(dtype: jnp.dtype) -> float:
 
 
 def _solve_batch(gram: Array, rhs: Array, scales: Array) -> Array:
-    """As `solve_subsets` for scales (trials, k), trials first as LAPACK wants them."""
+    """As `solve_subsets`, (trials, k, sides) for scales (trials, k), as LAPACK wants."""
     k = gram.shape[0]
     steps = _SIZE_STEPS if k >= _SMALLEST_COMPACTED else 1
     sizes = np.ceil(k * np.arange(1, steps + 1) / steps).astype(int)
@@ -80,18 +84,17 @@ def _solve_batch_of_size(gram: Array, rhs: Array, scales: Array, *, size: int) -
 
     def solve(b: Array) -> Array:
         half = jax.lax.linalg.triangular_solve(
-            factor, b[..., None], left_side=True, lower=True
+            factor, b, left_side=True, lower=True
         )
         return jax.lax.linalg.triangular_solve(
             factor, half, left_side=True, lower=True, transpose_a=True
-        )[..., 0]
+        )
 
-    target = scale * rhs[chosen]
+    target = scale[:, :, None] * rhs.T[chosen]
     y = solve(target)
     for _ in range(STEPS - 1):
-        product = jnp.einsum(
-            "bij,bj->bi", matrix, y, precision=jax.lax.Precision.HIGHEST
-        )
+        product = jnp.matmul(matrix, y, precision=jax.lax.Precision.HIGHEST)
         y = y + solve(target - product)
     rows = jnp.arange(scales.shape[0])[:, None]
-    return jnp.zeros(scales.shape, dtype).at[rows, chosen].set(y)
+    solved = jnp.zeros((*scales.shape, rhs.shape[0]), dtype)
+    return solved.at[rows, chosen].set(y)

@@ -41,7 +41,7 @@ class Structure(NamedTuple):
 def structure_of(plans: Sequence[CodingPlan]) -> Structure:
     """Groups and order that hold for all plans, of equal k and n; on the host."""
     k = plans[0].num_workers
-    matrices = [_encoding(plan) for plan in plans]
+    matrices = [encoding_rows(plan) for plan in plans]
     group, first = _groups(matrices, k)
     order, bandwidth = _order([matrix[first] for matrix in matrices])
     rank = np.empty(order.size, np.int64)
@@ -54,7 +54,8 @@ def structure_of(plans: Sequence[CodingPlan]) -> Structure:
     )
 
 
-def _encoding(plan: CodingPlan) -> sparse.csr_array:
+def encoding_rows(plan: CodingPlan) -> sparse.csr_array:
+    """A, sparse, without entries that are 0."""
     shape = (plan.num_workers, plan.num_partitions)
     edges = (np.asarray(plan.edge_worker), np.asarray(plan.edge_partition))
     a = np.asarray(plan.edge_coefficient, np.float64)

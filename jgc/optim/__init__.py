@@ -42,13 +42,12 @@ from jgc.optim._aliases import (
 from jgc.optim._clipping import clip_partitions
 from jgc.optim._coding import decode, encode
 from jgc.optim._second_track import second_moment_ratio
-from jgc.optim._tracks import Tracks, check_is_single, checked_update, first_track
+from jgc.optim._tracks import Tracks, checked_update, first_track
 from jgc.optim._two_track import TwoTrackState, scale_by_two_track_adam, two_track
 
 __all__ = [
     "Tracks",
     "TwoTrackState",
-    "check_is_single",
     "checked_update",
     "clip_partitions",
     "coded_sgd",

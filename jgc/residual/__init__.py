@@ -2,7 +2,7 @@
 
 from jgc.residual._decoded import DecodedMoments, decoded_moments
 from jgc.residual._enumeration import enumerate_masks
-from jgc.residual._exact import ResidualBounds, bias, bounds, exact
+from jgc.residual._exact import ResidualBounds, bias, bounds, exact, unbiased_floor
 from jgc.residual._monte_carlo import monte_carlo
 from jgc.residual._result import ResidualError
 
@@ -16,4 +16,5 @@ __all__ = [
     "enumerate_masks",
     "exact",
     "monte_carlo",
+    "unbiased_floor",
 ]

@@ -15,30 +15,41 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from jgc import _checks
 from jgc._plan import CodingPlan
-from jgc.gradients import GradientsLike, as_gradients
+from jgc.decoders import Decoder, fixed
+from jgc.decoders._fixed import Fixed
+from jgc.decoders._tilted.decoder import Tilted
+from jgc.gradients import Gradients, GradientsLike, as_gradients
 from jgc.residual._result import ResidualError
 
 
 def exact(
     plan: CodingPlan,
     *,
+    decoder: Decoder = fixed,
     gradients: GradientsLike | None = None,
     covariance: ArrayLike | None = None,
 ) -> ResidualError:
-    """E‖g − ĝ‖² with the plan's own weights, in closed form.
+    """E‖g − ĝ‖² in closed form, of fixed weights or of a decoder designed for it.
+
+    For `decoders.best_unbiased` it is 1ᵀλ − 1ᵀG1, under the stragglers that the decoder
+    was designed for; its relatives have theirs. Other decoders have no closed form:
+    see `enumerate_masks` and `monte_carlo`.
 
     Args:
         plan: the code, on the host (not under `jit`).
+        decoder: `decoders.fixed`, or one designed for this plan and these gradients.
         gradients: how the partition gradients relate, of `jgc.gradients`; a number is a
             similarity ρ. Default ρ = 1, the paper's objective (15). `gram` and
             `vectors` cost O(kn²), the others O(E).
         covariance: Cov(I) (k, k) of who answers, for workers that straggle together;
             its diagonal is p_i (1 − p_i). A straggler model's `covariance()` gives it.
-            Costs O(k²n). By default workers are independent.
+            Costs O(k²n). By default workers are independent. Of fixed weights only.
 
     Raises:
-        ValueError: an argument of a wrong shape or out of its range.
+        ValueError: an argument of a wrong shape or out of its range; a decoder without
+            a closed form, or designed for other gradients.
 
     Example:
         >>> import jgc
@@ -47,6 +58,8 @@ def exact(
         0.375
     """
     model = as_gradients(gradients, plan.num_partitions)
+    if not isinstance(decoder, Fixed):
+        return _of_design(plan, decoder, model, covariance)
     moments, n = _Moments(plan), plan.num_partitions
     if covariance is not None:
         matrix = _checked_covariance(covariance, plan)
@@ -63,6 +76,70 @@ def exact(
         method="exact",
         squared_norm=model.squared_norm(n),
     )
+
+
+def _of_design(
+    plan: CodingPlan,
+    decoder: Decoder,
+    gradients: Gradients,
+    covariance: ArrayLike | None,
+) -> ResidualError:
+    if not isinstance(decoder, Tilted):
+        raise ValueError(
+            f"decoder {getattr(decoder, 'name', decoder)!r} has no closed form; accepted: decoders.fixed, "
+            "and what best_unbiased, trade_off or conditional_least_squares return. "
+            "Use jgc.residual.enumerate_masks or monte_carlo"
+        )
+    decoder.check(plan)
+    if covariance is not None:
+        raise ValueError(
+            "covariance must be None for a designed decoder, which has the law of its "
+            "own design: best_unbiased(plan, model=…)"
+        )
+    if not decoder.recipe.gradients.equals(gradients, plan.num_partitions):
+        raise ValueError(
+            f"decoder {decoder.name!r} was designed for other gradients; pass those as "
+            "gradients=, or use jgc.residual.enumerate_masks or monte_carlo"
+        )
+    design = decoder.design
+    is_sampled = design.method == "sampled"
+    return ResidualError(
+        mean=float(design.error),
+        standard_error=float(design.standard_error),
+        trials=design.num_masks if is_sampled else 0,
+        method="sampled design" if is_sampled else "exact",
+        squared_norm=gradients.squared_norm(plan.num_partitions),
+    )
+
+
+def unbiased_floor(plan: CodingPlan, *, p: ArrayLike | None = None) -> float:
+    """P₀/(1 − P₀), P₀ the chance that nobody answers: no unbiased ĝ has less error.
+
+    Of E‖g − ĝ‖²/‖g‖², whatever the code, the load and the gradients: where nothing
+    arrives ĝ = 0, and the rest must make up for it [ours]. `decoders.best_unbiased`
+    reaches it for aligned gradients. For independent workers.
+
+    Args:
+        plan: whose p is meant.
+        p: probabilities (k,) in its place.
+
+    Raises:
+        ValueError: p of another size or out of its range, or all 1.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.uncoded([0.5, 0.5], num_partitions=2)
+        >>> round(unbiased_floor(plan), 4)
+        0.3333
+    """
+    if p is not None and np.shape(p) != (plan.num_workers,):
+        raise ValueError(
+            f"p must have {plan.num_workers} entries, got shape {np.shape(p)}"
+        )
+    chances = _checks.probabilities(plan.straggler_probabilities if p is None else p)
+    with np.errstate(divide="ignore"):
+        log_nobody = np.log(chances).sum()
+    return float(np.exp(log_nobody) / -np.expm1(log_nobody))
 
 
 class ResidualBounds(NamedTuple):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import jgc
-from configs import wallclock as config_file
+from configs.wallclock import delays as config_file
 from experiments.wallclock.problem import Machines, make_machines
 from experiments.wallclock.report import first_reached
 from experiments.wallclock.schemes import NAMES, make_entry

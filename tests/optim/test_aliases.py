@@ -220,8 +220,8 @@ def test_a_decoder_that_looks_at_the_mask(alias, plan):
         v = decoders.second_moment_weights(plan, noise_ratio=1.0)
         weights = jnp.stack([weights, jnp.where(MASK, v, 0)])
     inputs = [messages(plan, seed) for seed in range(3)]
-    found, _ = run(optimizer, inputs, answered=MASK)
-    expected, _ = run(alias.make(None, 0.1), inputs, weights=weights)
+    found, _ = run(optimizer, inputs, compiled=True, answered=MASK)
+    expected, _ = run(alias.make(None, 0.1), inputs, compiled=True, weights=weights)
     close(found, expected, rtol=1e-4, atol=1e-6)
 
 

@@ -124,9 +124,9 @@ def test_without_a_plan_or_parameters():
 
 
 def test_a_decoder_that_cannot_decode_the_plan_is_refused_at_once():
+    small = decoders.two_track(jgc.codes.interval(P[:3], num_partitions=N))
     with pytest.raises(ValueError, match="second-moment weights are of 3 workers"):
-        small = jgc.codes.interval(P[:3], num_partitions=N)
-        optim.decode(OPTIMAL, decoders.two_track(small))
+        optim.decode(OPTIMAL, small)
 
 
 @pytest.mark.parametrize("max_norm", [1e-3, 1.0, 3.0, 100.0])

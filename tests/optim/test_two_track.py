@@ -10,7 +10,7 @@ import pytest
 
 import jgc
 from jgc import decoders, optim
-from jgc.training import coded_gradient, init_state, make_step
+from jgc.training import Job, arrays, coded_gradient, partitioned, simulated
 from tests.codes.table import CODES, every_code
 from tests.codes.table import P as CODE_P
 from tests.optim.table import (
@@ -26,7 +26,7 @@ from tests.optim.table import (
 )
 from tests.training import problems
 
-PARTITION = jnp.arange(problems.NUM_EXAMPLES) % N
+PARTITION = np.arange(problems.NUM_EXAMPLES) % N
 
 
 def partition_gradients(params):
@@ -86,9 +86,8 @@ def test_equals_optax_over_100_steps_when_nobody_straggles(alias, plan):
 def test_second_track_scales_the_second_moment_alone():
     first, second = gradients(0), gradients(1)
     adam = optim.scale_by_two_track_adam(0.5, 0.25, 1e-3)
-    update, _ = adam.update(
-        first, adam.init(PARAMS), PARAMS, second_moment_updates=second
-    )
+    both = jax.tree.map(optim.Tracks, first, second)
+    update, _ = adam.update(both, adam.init(PARAMS), PARAMS)
     expected = jax.tree.map(lambda m, v: m / (jnp.abs(v) + 1e-3), first, second)
     chex.assert_trees_all_close(update, expected, rtol=1e-5)
 
@@ -97,9 +96,8 @@ def test_zeros_in_the_second_track_divide_by_eps():
     first = jax.tree.map(jnp.ones_like, PARAMS)
     second = jax.tree.map(jnp.zeros_like, PARAMS)
     adam = optim.scale_by_two_track_adam(eps=1e-4)
-    update, _ = adam.update(
-        first, adam.init(PARAMS), PARAMS, second_moment_updates=second
-    )
+    both = jax.tree.map(optim.Tracks, first, second)
+    update, _ = adam.update(both, adam.init(PARAMS), PARAMS)
     chex.assert_trees_all_close(
         update, jax.tree.map(lambda x: x * 1e4, first), rtol=1e-5
     )
@@ -190,8 +188,41 @@ def test_second_moment_weights_solve_42(code, noise_ratio):
     np.testing.assert_allclose((v * sums)[live], u.value[live], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("never", [None, 0.0, 1.0, 1e-300])
+@every_code
+def test_a_traced_noise_ratio_gives_the_same_weights(code, never):
+    """v of every Λ is v of Λ = ∞ times one scalar, in each of the limits."""
+    plan = code.make(CODE_P)
+    if never is not None:
+        p = CODE_P.copy()
+        p[1] = never
+        plan = replace(plan, straggler_probabilities=p)
+    everyone = np.ones(plan.num_workers, bool)
+
+    @jax.jit
+    def traced(ratio):
+        weights = decoders.two_track(plan, noise_ratio=ratio)(plan, everyone)
+        return weights, optim.second_moment_ratio(plan, noise_ratio=ratio)
+
+    for noise_ratio in (1e-6, 0.3, 1.0, 1e6, np.inf):
+        expected = decoders.two_track(plan, noise_ratio=noise_ratio)(plan, everyone)
+        found, kappa = traced(noise_ratio)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-12 * scale)
+        expected = optim.second_moment_ratio(plan, noise_ratio=noise_ratio)
+        assert (kappa is None) == (expected is None)
+        if kappa is not None:
+            np.testing.assert_allclose(kappa, expected, rtol=1e-5)
+
+
+def batch():
+    cut = partitioned(arrays(problems.examples()), PARTITION, num_partitions=N)
+    return cut, cut.batch(jax.random.key(0), 0)
+
+
 def losses_of_partitions(params, weights):
-    return jnp.vdot(weights[PARTITION], problems.loss(params, problems.examples()))
+    losses = problems.loss(params, problems.examples())
+    return jnp.vdot(weights[PARTITION], losses) / problems.NUM_EXAMPLES
 
 
 @pytest.mark.parametrize("chunk_size", [None, 5])
@@ -202,70 +233,85 @@ def test_two_cotangents_equal_two_backward_passes(chunk_size):
         traces.append(None)
         return problems.loss(params, examples)
 
-    v = decoders.second_moment_weights(OTHER, noise_ratio=1.0)
-    coefficients = optim.two_track_coefficients(OTHER, v, MASK)
-    both, losses = coded_gradient(
-        loss,
-        problems.params(),
-        problems.examples(),
-        coefficients[:, PARTITION],
-        chunk_size=chunk_size,
-    )
-    assert len(traces) == 1
-    assert losses.shape == PARTITION.shape
+    weights = decoders.two_track(OTHER)(OTHER, MASK)
+    coefficients = OTHER.coefficients(weights)
+
+    def gradient_of(c):
+        cut = batch()[1]
+        found = coded_gradient(loss, problems.params(), cut, c, chunk_size=chunk_size)
+        return found, len(traces)
+
+    _, passes_of_one = gradient_of(coefficients[0])
+    both, passes = gradient_of(coefficients)
+    assert passes == 2 * passes_of_one  # as many as for one track again
+    assert both.losses.shape == (N,)
     for track in range(2):
         alone = jax.grad(losses_of_partitions)(problems.params(), coefficients[track])
-        found = jax.tree.map(lambda leaf, track=track: leaf[track], both)
+        found = jax.tree.map(lambda leaf, track=track: leaf[track], both.gradient)
         chex.assert_trees_all_close(found, alone, rtol=1e-5, atol=1e-6)
 
 
 def test_two_tracks_cost_less_than_two_passes():
     width = 64
     layers = [jnp.eye(width)] * 4
+    cut = partitioned(
+        arrays(np.ones((128, width), np.float32)), np.arange(128) % 4, num_partitions=4
+    )
+    examples = cut.batch(jax.random.key(0), 0)
 
     def loss(params, x):
         for layer in params:
             x = jnp.tanh(x @ layer)
         return (x**2).sum(1)
 
-    def flops(weights):
+    def flops(coefficients):
         compiled = jax.jit(
-            lambda params, x: coded_gradient(loss, params, x, weights)[0]
-        ).lower(layers, jnp.ones((128, width)))
+            lambda params, c: coded_gradient(loss, params, examples, c).gradient
+        ).lower(layers, coefficients)
         return compiled.compile().cost_analysis()["flops"]
 
-    one, two = flops(jnp.ones(128)), flops(jnp.ones((2, 128)))
+    one, two = flops(jnp.ones(4)), flops(jnp.ones((2, 4)))
     # Forward once, backward (twice a forward's products) twice: 5 units, not 6.
     assert two < 1.75 * one
 
 
-def test_simulated_step_equals_messages():
-    v = decoders.second_moment_weights(OTHER, noise_ratio=1.0)
-    step = make_step(problems.loss, optim.two_track_adam(OTHER, 0.1))
-    state = init_state(problems.params(), optim.two_track_adam(OTHER, 0.1))
-    optimizer = optim.two_track_adam(OTHER, 0.1)
+@pytest.mark.parametrize("decoder", [decoders.fixed, decoders.least_squares])
+def test_simulated_steps_equal_messages(decoder):
+    cut, _ = batch()
+    both = decoders.two_track(OTHER, decoder=decoder)
+    optimizer = optim.two_track_adam(OTHER, 0.1, decoder=decoder)
     params, opt_state = problems.params(), optimizer.init(problems.params())
     update = jax.jit(optimizer.update)
-    partition_jacobian = jax.jit(
+    partition_gradients = jax.jit(
         jax.vmap(
             lambda weights, params: jax.grad(losses_of_partitions)(params, weights),
             in_axes=(0, None),
         )
     )
-    for seed in range(5):
-        mask = jax.random.bernoulli(jax.random.key(seed), 1 - P)
-        state, _ = step(
-            state,
-            problems.examples(),
-            PARTITION,
-            optim.two_track_coefficients(OTHER, v, mask),
-        )
-        stacked = partition_jacobian(jnp.eye(N) / problems.NUM_EXAMPLES, params)
-        updates, opt_state = update(
-            OTHER.encode(stacked), opt_state, params, answered=mask
-        )
-        params = optax.apply_updates(params, updates)
+    path = simulated(problems.loss, optim.two_track_adam(None, 0.1))
+    with path(Job(plan=OTHER, data=cut, decoder=both)) as run:
+        state = run.init(jax.random.key(0), problems.params())
+        for seed in range(5):
+            mask = jax.random.bernoulli(jax.random.key(seed), 1 - P)
+            state, _ = run.step(state, mask)
+            sent = OTHER.encode(partition_gradients(jnp.eye(N), params))
+            updates, opt_state = update(sent, opt_state, params, answered=mask)
+            params = optax.apply_updates(params, updates)
     chex.assert_trees_all_close(state.params, params, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [optax.sgd(0.1), optax.adam(0.1), optim.coded_sgd(OTHER, 0.1)],
+    ids=["sgd", "adam", "coded_sgd"],
+)
+def test_a_training_step_refuses_two_tracks_for_an_optimizer_of_one(optimizer):
+    cut, _ = batch()
+    job = Job(plan=OTHER, data=cut, decoder=decoders.two_track(OTHER))
+    with simulated(problems.loss, optimizer)(job) as run:
+        state = run.init(jax.random.key(0), problems.params())
+        with pytest.raises(ValueError, match="does not take two tracks"):
+            run.step(state, MASK)
 
 
 def test_messages_bring_both_tracks():
@@ -273,10 +319,10 @@ def test_messages_bring_both_tracks():
     state = optimizer.init(PARAMS)
     v = decoders.second_moment_weights(OTHER, noise_ratio=1.0)
     found, _ = optimizer.update(inputs, state, PARAMS, answered=MASK)
-    expected, _ = optimizer.update(
+    both = jax.tree.map(
+        optim.Tracks,
         OTHER.decode(inputs, MASK),
-        state,
-        PARAMS,
-        second_moment_updates=replace(OTHER, weights=v).decode(inputs, MASK),
+        replace(OTHER, weights=v).decode(inputs, MASK),
     )
+    expected, _ = optimizer.update(both, state, PARAMS)
     chex.assert_trees_all_close(found, expected, rtol=1e-5)

@@ -1,14 +1,15 @@
 import chex
+import jax
 import jax.numpy as jnp
 import optax
 
 from experiments.common.checkpoints import Checkpoints
-from jgc.training import init_state
+from jgc.training._state import init_state
 from tests.training import problems
 
 
 def state(iteration):
-    fresh = init_state(problems.params(), optax.adam(0.1))
+    fresh = init_state(jax.random.key(7), problems.params(), optax.adam(0.1))
     return fresh._replace(iteration=jnp.int32(iteration))
 
 

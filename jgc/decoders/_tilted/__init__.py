@@ -1,0 +1,1 @@
+"""Decoders whose targets are tilted: projections, laws of who answers, and designs."""

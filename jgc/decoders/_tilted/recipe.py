@@ -1,0 +1,52 @@
+"""What a tilted decoder is designed from, kept so that it can be designed again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jgc._plan import CodingPlan
+from jgc.decoders._decoder import Decoder
+from jgc.gradients import Gradients
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Arguments of a design; equal recipes compile once.
+
+    Attributes:
+        constructor: called with a plan and the rest.
+        name: in print.
+        is_unbiased: as in `Decoder`.
+        gradients: of the design, for its n partitions.
+        options: further keyword arguments; compared by identity.
+    """
+
+    constructor: Callable[..., Decoder]
+    name: str
+    is_unbiased: bool
+    gradients: Gradients
+    options: tuple[tuple[str, Any], ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[object, ...]:
+        same = self.gradients
+        return (
+            self.constructor,
+            self.name,
+            same.similarity,
+            id(same.matrix) if same.matrix is not None else None,
+            tuple((name, _key(value)) for name, value in self.options),
+        )
+
+    def design(self, plan: CodingPlan) -> Decoder:
+        """The same for another plan."""
+        return self.constructor(plan, gradients=self.gradients, **dict(self.options))
+
+
+def _key(value: object) -> object:
+    return value if value is None or isinstance(value, int | float) else id(value)
