@@ -75,6 +75,7 @@ def default() -> ConfigDict:
     config.data.in_memory = True
     config.data.validate_on_train = False  # score the images that were trained on
     config.data.max_objects = 100  # slots an image; the largest objects are kept
+    config.data.scorer = "pycocotools"  # or "hotcoco": a second where it takes a minute
     config.data.shapes = ConfigDict()
     config.data.shapes.num_train = 40
     config.data.shapes.num_validation = 20
@@ -125,6 +126,8 @@ def check(config: ConfigDict) -> None:
         )
     for key in ("batch_size", "chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
+    scorers = ("pycocotools", "hotcoco")
+    require(config, "data.scorer", scorers.__contains__, listed(scorers))
     dtypes = ("float32", "bfloat16")
     require(config, "model.compute_dtype", dtypes.__contains__, listed(dtypes))
     require(config, "ray.deadline", lambda value: 0 <= value < math.inf, "at least 0")

@@ -6,6 +6,13 @@ Imported by experiments alone; the coding core never imports it. Needs the extra
 
 from jgc.detection import _requirements as _requirements  # before all others
 from jgc.detection._anchors import AnchorGrid, linear_scales, pyramid_shapes, ssd_shapes
+from jgc.detection._augment import (
+    colour_jitter,
+    expand,
+    horizontal_flip,
+    random_crop,
+    ssd_augmentation,
+)
 from jgc.detection._detector import Detector, count_parameters
 from jgc.detection._drawing import draw_detections, draw_grid
 from jgc.detection._evaluation import CocoScores, coco_results, evaluate
@@ -33,14 +40,19 @@ __all__ = [
     "Selection",
     "SoftmaxLoss",
     "coco_results",
+    "colour_jitter",
     "count_parameters",
     "detector",
     "draw_detections",
     "draw_grid",
     "evaluate",
+    "expand",
+    "horizontal_flip",
     "linear_scales",
     "pyramid_shapes",
     "retinanet",
+    "random_crop",
+    "ssd_augmentation",
     "ssd_shapes",
     "ssdlite",
 ]
