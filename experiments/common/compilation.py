@@ -1,6 +1,7 @@
 """Compiled programs kept between starts: the second start of a job compiles nothing."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def cached(folder: str) -> Iterator[None]:
         jax.config.update("jax_enable_compilation_cache", False)
         yield
         return
-    own = jax.config.jax_compilation_cache_dir or user_cache() / "compiled"
+    own = os.environ.get("JAX_COMPILATION_CACHE_DIR") or user_cache() / "compiled"
     directory = Path(folder or own).expanduser().absolute()
     jax.config.update("jax_compilation_cache_dir", str(directory))
     # All programs: hundreds of small ones take as long as a large one.

@@ -42,7 +42,7 @@ def join(coordinator: str | None, num_processes: int, process_index: int) -> Non
     Raises:
         InputError: the flags do not go together, or the others do not come.
     """
-    if not 1 <= num_processes or not 0 <= process_index < num_processes:
+    if not num_processes >= 1 or not 0 <= process_index < num_processes:
         raise InputError(
             f"--num_processes={num_processes} --process_index={process_index}; "
             "accepted: at least 1 process, and an index from 0 to one less"

@@ -1,4 +1,4 @@
-"""RunProgress of many runs: loss, rate and time left, on a terminal or in a log."""
+"""Progress of many runs: loss, rate and time left, on a terminal or in a log."""
 
 import logging
 import time
@@ -24,8 +24,17 @@ class RunProgress:
     A bar where standard error is a terminal, else a log line now and then.
     """
 
-    def __init__(self, num_runs: int, iterations_per_run: int) -> None:
-        """Expects `num_runs` runs of `iterations_per_run` iterations."""
+    def __init__(
+        self, num_runs: int, iterations_per_run: int, *, is_shown: bool = True
+    ) -> None:
+        """Expects `num_runs` runs of `iterations_per_run` iterations.
+
+        Args:
+            num_runs: that are left.
+            iterations_per_run: of each.
+            is_shown: false for all but one of several processes.
+        """
+        self._is_shown = is_shown
         self._total = num_runs * iterations_per_run
         self._iterations_per_run = iterations_per_run
         self._runs_started = 0
@@ -44,7 +53,7 @@ class RunProgress:
             TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal and is_shown),
         )
         self._task = self._bar.add_task(
             "", total=self._total, loss=float("nan"), rate=0.0
@@ -68,7 +77,7 @@ class RunProgress:
         self._done = self._runs_started * self._iterations_per_run + iteration
         self._runs_started += 1
         self._bar.update(self._task, description=name, completed=self._done)
-        if iteration:
+        if iteration and self._is_shown:
             _LOG.info("%s: resumed after iteration %d", name, iteration)
 
     def advance(self, loss: float) -> None:
@@ -81,7 +90,9 @@ class RunProgress:
         self._computed += 1
         rate = self._computed / max(now - self._began, 1e-9)
         self._bar.update(self._task, completed=self._done, loss=loss, rate=rate)
-        if self._bar.disable and now - self._logged > _SECONDS_BETWEEN_LOG_LINES:
+        if not self._is_shown or not self._bar.disable:
+            return
+        if now - self._logged > _SECONDS_BETWEEN_LOG_LINES:
             self._logged = now
             _LOG.info(
                 "%s: %d/%d iterations of all runs, loss %.4f, %.1f it/s, %d s left",

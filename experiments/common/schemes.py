@@ -9,9 +9,14 @@ from jaxtyping import Array, Float
 
 import jgc
 from jgc import codes, decoders
+from jgc.decoders import Decoder
 from jgc.design import load_plan
+from jgc.gradients import GradientsLike
 
 Probabilities = Float[np.ndarray, " k"]
+
+# What decoders of training runs are designed for: half of ‖g‖² is common.
+HALF_COMMON = jgc.gradients.common(0.5)
 
 
 class Scheme(NamedTuple):
@@ -22,12 +27,42 @@ class Scheme(NamedTuple):
         design: `design(p, n, key) -> plan`; only random codes look at the key.
         decoder: how its messages are decoded.
         waits_for_all: stragglers are waited for, so that no deadline changes it.
+        designed: `designed(plan, gradients, key) -> decoder`, in place of `decoder`,
+            where it is designed for the plan; only samples of masks look at the key.
     """
 
     title: str
     design: Callable[[Probabilities, int, Array], jgc.CodingPlan]
     decoder: jgc.decoders.Decoder = decoders.fixed
     waits_for_all: bool = False
+    designed: Callable[[jgc.CodingPlan, GradientsLike, Array], Decoder] | None = None
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the plan's own weights decode."""
+        return self.designed is None and self.decoder == decoders.fixed
+
+    def decoder_for(
+        self,
+        plan: jgc.CodingPlan,
+        *,
+        gradients: GradientsLike = HALF_COMMON,
+        key: Array | None = None,
+    ) -> Decoder:
+        """The decoder of its plan.
+
+        Args:
+            plan: of `design`.
+            gradients: that decoders are designed for, where they are.
+            key: for designs that sample masks.
+        """
+        if self.designed is None:
+            return self.decoder
+        return self.designed(plan, gradients, jax.random.key(0) if key is None else key)
+
+
+def _best(plan: jgc.CodingPlan, gradients: GradientsLike, key: Array) -> Decoder:
+    return decoders.best_unbiased(plan, gradients=gradients, key=key)
 
 
 def _straggler_free(p: Probabilities, n: int, key: Array) -> jgc.CodingPlan:
@@ -46,6 +81,7 @@ def _random(
     return lambda p, n, key: constructor(p, num_partitions=n, key=key, **settings)
 
 
+_UNBIASED = _by_p(codes.uncoded, unbiased=True)
 _INTERVAL = _by_p(codes.interval)
 # Baselines are at d ≈ 2, as in the paper.
 _BERNOULLI = _random(codes.bernoulli_placement, replication=2)
@@ -53,22 +89,24 @@ _FRACTIONAL = _by_p(codes.fractional_repetition, replication=2)
 
 # Named as the constructors of `jgc.codes`, with the decoder where it is another.
 SCHEMES: dict[str, Scheme] = {
-    "straggler_free": Scheme(
-        "wait for all (GD)", _straggler_free, waits_for_all=True
-    ),
+    "straggler_free": Scheme("wait for all (GD)", _straggler_free, waits_for_all=True),
     "uncoded": Scheme("uncoded (IS-SGD)", _by_p(codes.uncoded)),
+    "uncoded_mean": Scheme(
+        "uncoded, mean of who answered", _by_p(codes.uncoded), decoders.normalised
+    ),
+    "uncoded_unbiased": Scheme("uncoded, unbiased", _UNBIASED),
+    "uncoded_best": Scheme("uncoded, best unbiased", _UNBIASED, designed=_best),
     "scheme_i": Scheme("Scheme I", _by_p(codes.scheme_i)),
     "scheme_ii": Scheme("Scheme II", _by_p(codes.scheme_ii)),
     "interval": Scheme("interval", _INTERVAL),
     "interval_2_layers": Scheme("interval, 2 layers", _by_p(codes.interval, layers=2)),
+    "interval_best": Scheme("interval, best unbiased", _INTERVAL, designed=_best),
     "interval_least_squares": Scheme(
         "interval, least squares", _INTERVAL, decoders.least_squares
     ),
     "sparse": Scheme("sparse", _by_p(codes.sparse)),
     "dense": Scheme("dense", _by_p(codes.dense)),
-    "stochastic": Scheme(
-        "stochastic (SGC)", _random(codes.stochastic, replication=2)
-    ),
+    "stochastic": Scheme("stochastic (SGC)", _random(codes.stochastic, replication=2)),
     "bernoulli_placement": Scheme("Bernoulli placement (BGC)", _BERNOULLI),
     "bernoulli_placement_one_step": Scheme(
         "Bernoulli placement, one step", _BERNOULLI, decoders.one_step(replication=2)
@@ -79,6 +117,9 @@ SCHEMES: dict[str, Scheme] = {
     "fractional_repetition": Scheme("fractional repetition (EHD)", _FRACTIONAL),
     "fractional_repetition_representative": Scheme(
         "fractional repetition, one a group", _FRACTIONAL, decoders.representative
+    ),
+    "fractional_repetition_best": Scheme(
+        "fractional repetition, best unbiased", _FRACTIONAL, designed=_best
     ),
     "random_graph": Scheme(
         "random graph (OD)", _random(codes.random_graph), decoders.graph

@@ -11,7 +11,7 @@ from experiments.common.checks import (
     require_several,
     require_straggler_settings,
 )
-from experiments.convergence.studies import SCHEMES, STUDIES
+from experiments.convergence.studies import MEASURED, STUDIES
 
 
 def default() -> ConfigDict:
@@ -60,4 +60,4 @@ def check(config: ConfigDict) -> None:
     )
     require(config, "regularizer", lambda value: 0 < value < math.inf, "above 0")
     require_several(config, "studies", STUDIES.__contains__, f"of {listed(STUDIES)}")
-    require_straggler_settings(config, schemes=SCHEMES)
+    require_straggler_settings(config, schemes=MEASURED)

@@ -1,4 +1,4 @@
-"""Trains one model under every scheme, deadline, optimizer and seed, and compares them.
+r"""Trains one model under every scheme, deadline, optimizer and seed; compares them.
 
     python -m experiments.train --config=configs/train/shapes.py --workdir=runs/shapes
 
@@ -10,7 +10,7 @@ checkpoints and result.
 
 In several processes, on one machine or many that share the working directory:
 
-    python -m experiments.train --config=… --workdir=… --config.path=spmd \\
+    python -m experiments.train --config=… --workdir=… --config.path=spmd \
         --coordinator=host:port --num_processes=2 --process_index=0    # and 1
 """
 
@@ -81,7 +81,9 @@ def run_all(prepared: tuple[list[RunSpec], Task], config: Any, workdir: Path) ->
         paths = {
             name: opened.enter_context(
                 PATHS[config.path](
-                    task.loss, OPTIMIZERS[name].make(config.learning_rates[name]), config
+                    task.loss,
+                    OPTIMIZERS[name].make(config.learning_rates[name]),
+                    config,
                 )
             )
             for name in used

@@ -36,9 +36,7 @@ METRICS = "metrics.jsonl"
 RESULT = "result.json"
 
 
-def design(
-    run: RunSpec, config: Any
-) -> tuple[jgc.CodingPlan, StragglerModel | None]:
+def design(run: RunSpec, config: Any) -> tuple[jgc.CodingPlan, StragglerModel | None]:
     """The run's plan, for the p that is believed; and who straggles in truth.
 
     ψ depends on the seed alone. Who waits for all workers has no stragglers, whatever
@@ -136,7 +134,7 @@ def _write_result(
         "run": dataclasses.asdict(run),
         "title": scheme.title,
         "load": plan.load,
-        **_relative_errors(_under(plan, truth), scheme.decoder),
+        **_relative_errors(_under(plan, truth), scheme.decoder_for(plan)),
         **{f"final_{name}": value for name, value in _last_metrics(directory).items()},
         **scores,
     }
@@ -169,7 +167,8 @@ def restore_params(run: RunSpec, task: Task, directory: Path) -> Params:
 
 def make_job(run: RunSpec, task: Task, config: Any) -> Job:
     """The run as a training path takes it."""
-    (plan, truth), decoder = design(run, config), find_scheme(run.scheme).decoder
+    plan, truth = design(run, config)
+    decoder = find_scheme(run.scheme).decoder_for(plan)
     following = conditions.following(config)
     if not _can_follow(plan, run):
         following = None
@@ -194,7 +193,7 @@ def make_job(run: RunSpec, task: Task, config: Any) -> Job:
 def _can_follow(plan: jgc.CodingPlan, run: RunSpec) -> bool:
     """Codes that p alone makes unbiased; others would become another scheme's."""
     scheme = find_scheme(run.scheme)
-    if scheme.waits_for_all or scheme.decoder != jgc.decoders.fixed:
+    if scheme.waits_for_all or not scheme.is_fixed:
         return False
     return bool(np.abs(jgc.residual.bias(plan)).max() < 1e-6)
 

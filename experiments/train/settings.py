@@ -5,6 +5,7 @@ import math
 import jax
 from ml_collections import ConfigDict
 
+from experiments.common import conditions
 from experiments.common.checks import (
     listed,
     require,
@@ -12,7 +13,6 @@ from experiments.common.checks import (
     require_several,
     require_straggler_settings,
 )
-from experiments.common import conditions
 from experiments.common.schemes import PLAN_FILE, SCHEMES, find_scheme
 from experiments.train.optimizers import DEFAULT, OPTIMIZERS
 from experiments.train.paths import PATHS
@@ -78,6 +78,7 @@ def default() -> ConfigDict:
     config.data.in_memory = True
     config.data.validate_on_train = False  # score the images that were trained on
     config.data.max_objects = 100  # slots an image; the largest objects are kept
+    config.data.scorer = "pycocotools"  # or "hotcoco": a second where it takes a minute
     config.data.shapes = ConfigDict()
     config.data.shapes.num_train = 40
     config.data.shapes.num_validation = 20
@@ -133,6 +134,8 @@ def check(config: ConfigDict) -> None:
         )
     for key in ("batch_size", "chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
+    scorers = ("pycocotools", "hotcoco")
+    require(config, "data.scorer", scorers.__contains__, listed(scorers))
     dtypes = ("float32", "bfloat16")
     require(config, "model.compute_dtype", dtypes.__contains__, listed(dtypes))
     conditions.check(config)

@@ -67,9 +67,8 @@ def best_unbiased(
     Args:
         plan: the code, on the host; any.
         gradients: ρ or of `jgc.gradients`: what the variance is least for; it is
-            unbiased for any. A singular Gram matrix has 1e-6 of its mean diagonal added
-            to it, and wants `jax_enable_x64`: single precision cannot tell such
-            directions from rounding, and decodes with a bias there.
+            unbiased for any. A nearly singular Gram matrix is designed for with 1e-3 of
+            its mean diagonal added: what costs nothing would grow without limit.
         model: who answers: None for independent workers with the plan's p; a
             `StragglerModel`, sampled in runs of 64 iterations (a trace needs
             `replay(…, random_start=True)`); or recorded masks (T, k), such as
@@ -277,12 +276,20 @@ def _assembled(
         ),
         recipe=recipe,
     )
-    if law.draw is None:
+    if law.draw is None and system.factor is None:
         return decoder
-    batches = (
-        law.draw(index) for index in range(_FRESH_BATCHES, 2 * _FRESH_BATCHES)
+    # The error under the Gram matrix as it was given, or on masks not designed with.
+    bias, error = measured(
+        decoder,
+        plan,
+        recipe.gradients,
+        [(law.masks, law.probability)]
+        if law.draw is None
+        else (
+            (law.draw(_FRESH_BATCHES + index), law.probability)
+            for index in range(_FRESH_BATCHES)
+        ),
     )
-    bias, error = measured(decoder, plan, recipe.gradients, batches)
     return replace(
         decoder,
         design=replace(
@@ -297,6 +304,8 @@ def _assembled(
 
 def _standard_error(batches: Float[np.ndarray, "batches ..."]) -> np.ndarray:
     """Of the mean; masks of a batch depend on one another, batches do not."""
+    if batches.shape[0] == 1:  # the whole law
+        return np.zeros(batches.shape[1:])
     return batches.std(axis=0, ddof=1) / np.sqrt(batches.shape[0])
 
 

@@ -113,11 +113,12 @@ def _of_design(
 
 
 def unbiased_floor(plan: CodingPlan, *, p: ArrayLike | None = None) -> float:
-    """P₀/(1 − P₀), P₀ the chance that nobody answers: no unbiased ĝ has less error.
+    """P₀/(1 − P₀), P₀ the chance that nothing arrives: no unbiased ĝ has less error.
 
-    Of E‖g − ĝ‖²/‖g‖², whatever the code, the load and the gradients: where nothing
+    Of E‖g − ĝ‖²/‖g‖², whatever the decoder, the load and the gradients: where nothing
     arrives ĝ = 0, and the rest must make up for it [ours]. `decoders.best_unbiased`
-    reaches it for aligned gradients. For independent workers.
+    reaches it for aligned gradients. For independent workers; those without data do not
+    count.
 
     Args:
         plan: whose p is meant.
@@ -138,7 +139,7 @@ def unbiased_floor(plan: CodingPlan, *, p: ArrayLike | None = None) -> float:
         )
     chances = _checks.probabilities(plan.straggler_probabilities if p is None else p)
     with np.errstate(divide="ignore"):
-        log_nobody = np.log(chances).sum()
+        log_nobody = np.log(chances[plan.batch_sizes > 0]).sum()
     return float(np.exp(log_nobody) / -np.expm1(log_nobody))
 
 

@@ -1,13 +1,13 @@
-
 import chex
 import numpy as np
 import pytest
 
-from experiments.common.progress import Progress
+from experiments.common.progress import RunProgress
 from experiments.train import settings
 from experiments.train.optimizers import OPTIMIZERS
 from experiments.train.paths import PATHS
-from experiments.train.runs import Run, restore_params, train
+from experiments.train.runs import restore_params, train
+from experiments.train.specs import RunSpec
 from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines
 from jgc.training import arrays
@@ -30,14 +30,14 @@ def test_processes_train_as_the_simulation_does(tmp_path, ray_cluster):
         validation_loss=lambda params: problems.loss(params, examples).mean(),
         score=lambda params: {},
     )
-    run = Run("interval", 1.5, 0, "two_track_adam", 1.0)
+    run = RunSpec("interval", 1.5, 0, "two_track_adam", 1.0)
     found = {}
     for name in ("simulated", "ray"):
         optimizer = OPTIMIZERS[run.optimizer].make(0.1)
         folder = tmp_path / name
         with (
             PATHS[name](task.loss, optimizer, config) as path,
-            Progress(1, config.num_iterations) as progress,
+            RunProgress(1, config.num_iterations) as progress,
         ):
             train(run, task, path, config, folder, progress)
         rows = read_json_lines(folder / "metrics.jsonl")

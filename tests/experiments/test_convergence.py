@@ -11,8 +11,8 @@ import jgc
 from benchmarks.convergence import numpy_runs, numpy_runs_together
 from experiments.convergence import problems
 from experiments.convergence import settings as convergence_settings
-from experiments.convergence.__main__ import run_study
 from experiments.convergence.curves import LAST, measure
+from experiments.convergence.main import run_study
 from experiments.convergence.studies import STUDIES, make_plans, make_study
 
 SIZES = {"num_examples": 60, "dimension": 4, "num_partitions": 6}
@@ -92,7 +92,7 @@ def test_measured_is_below_the_bound(study):
     records = run_study(study, make_study(study, config), plans, 1.3, config)
     assert len(records) == len(config.schemes)
     for record in records:
-        if record["code"].startswith("IS-SGD"):
+        if record["scheme"].startswith("uncoded"):
             assert not record["bounds"]
         else:
             assert not record["exceeds_bound"]

@@ -9,23 +9,21 @@ import optax
 import pytest
 
 import jgc
-from experiments.common.progress import Progress
+from experiments.common.progress import RunProgress
 from experiments.common.schemes import SCHEMES
 from experiments.train import settings
 from experiments.train.optimizers import OPTIMIZERS
 from experiments.train.paths import PATHS
-from experiments.train.report.__main__ import write_report
 from experiments.train.report.groups import read_groups
+from experiments.train.report.tables import write_report
 from experiments.train.report.two_track import pair_up
 from experiments.train.runs import (
     RESULT,
-    Run,
     design,
-    list_runs,
     restore_params,
-    run_directory,
     train,
 )
+from experiments.train.specs import RunSpec, list_runs, run_directory
 from experiments.train.tasks import TASKS
 from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines
@@ -40,8 +38,8 @@ class Killed(BaseException):
     """Stands for a signal: nothing may catch it."""
 
 
-class KillsAfter(Progress):
-    """Progress that dies in the middle of an iteration's bookkeeping."""
+class KillsAfter(RunProgress):
+    """RunProgress that dies in the middle of an iteration's bookkeeping."""
 
     def __init__(self, iterations):
         super().__init__(1, 20)
@@ -88,11 +86,11 @@ def open_path(name="simulated", *, loss=problems.loss, optimizer=OPTIMIZER):
 # Shared by all tests: they compile once.
 OPENED = {name: open_path(name) for name in ("simulated", "spmd")}
 PATH = OPENED["simulated"]
-RUN = Run("interval", 1.5, 0)
+RUN = RunSpec("interval", 1.5, 0)
 
 
 def run_to_end(task, config, directory, path=PATH):
-    with Progress(1, config.num_iterations) as progress:
+    with RunProgress(1, config.num_iterations) as progress:
         train(RUN, task, path, config, directory, progress)
 
 
@@ -137,7 +135,7 @@ def test_result_and_metrics_of_a_run(tmp_path, config, task):
     assert evaluated == [4, 8, 12, 16, 20]
     result = json.loads((tmp_path / RESULT).read_text())
     assert result["final_loss"] == rows[-1]["loss"]
-    assert result["load"] == design(RUN, config).load
+    assert result["load"] == design(RUN, config)[0].load
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 
@@ -145,8 +143,8 @@ def test_schemes_of_a_seed_face_the_same_stragglers(tmp_path, config, task):
     answered = []
     for scheme in ("uncoded", "scheme_i", "interval"):
         directory = tmp_path / scheme
-        with Progress(1, 20) as progress:
-            run = Run(scheme, 1.5, 3)
+        with RunProgress(1, 20) as progress:
+            run = RunSpec(scheme, 1.5, 3)
             train(run, task, PATH, config, directory, progress)
         rows = read_json_lines(directory / "metrics.jsonl")
         answered.append([row["answered"] for row in rows])
@@ -158,7 +156,7 @@ def test_a_diverging_run_stops_with_advice(tmp_path, config, task):
     path = open_path(loss=lambda params, x: problems.loss(params, x) * jnp.nan)
     with (
         pytest.raises(FloatingPointError, match=r"iteration 1; lower config\.learning"),
-        Progress(1, 20) as progress,
+        RunProgress(1, 20) as progress,
     ):
         train(RUN, task, path, config, tmp_path, progress)
 
@@ -172,7 +170,8 @@ def test_list_runs_pairs_schemes_with_deadlines_but_gd(config):
 
 def test_psi_depends_on_the_seed_alone(config):
     def p(scheme, deadline, seed):
-        return design(Run(scheme, deadline, seed), config).straggler_probabilities
+        plan, _ = design(RunSpec(scheme, deadline, seed), config)
+        return plan.straggler_probabilities
 
     np.testing.assert_array_equal(p("uncoded", 1.1, 0), p("interval", 1.1, 0))
     psi = [
@@ -198,27 +197,30 @@ def test_a_plan_file_is_trained_with_and_its_p_holds_for_all(config, saved):
     settings.check(config)
     runs = {run.scheme: run for run in list_runs(config)}
     assert len(list_runs(config)) == 3 * config.num_seeds
-    chex.assert_trees_all_equal(design(runs["plan_file"], config), saved)
-    other = design(runs["scheme_i"], config)
+    chex.assert_trees_all_equal(design(runs["plan_file"], config)[0], saved)
+    other, truth = design(runs["scheme_i"], config)
     np.testing.assert_array_equal(
         other.straggler_probabilities, saved.straggler_probabilities
     )
-    assert (design(runs["straggler_free"], config).straggler_probabilities == 0).all()
+    np.testing.assert_array_equal(truth.probabilities(), saved.straggler_probabilities)
+    free, truth = design(runs["straggler_free"], config)
+    assert (free.straggler_probabilities == 0).all()
+    assert (truth.probabilities() == 0).all()
 
 
 def test_training_with_a_plan_file(tmp_path, config, saved, task):
-    run = Run("plan_file", None, 0)
-    with Progress(1, config.num_iterations) as progress:
+    run = RunSpec("plan_file", None, 0)
+    with RunProgress(1, config.num_iterations) as progress:
         train(run, task, PATH, config, tmp_path / "run", progress)
     result = json.loads((tmp_path / "run" / RESULT).read_text())
-    assert result["code"] == saved.name
+    assert result["title"] == "plan from a file"
     assert result["load"] == saved.load
 
 
 def test_a_plan_file_of_other_sizes(config, saved):
     config.num_workers = 7
     with pytest.raises(ValueError, match=r"config.num_workers = 7; accepted: 5, that"):
-        design(Run("plan_file", None, 0), config)
+        design(RunSpec("plan_file", None, 0), config)
 
 
 def test_the_scheme_plan_file_needs_one(config):
@@ -227,16 +229,18 @@ def test_the_scheme_plan_file_needs_one(config):
         settings.check(config)
 
 
-@pytest.mark.parametrize("scheme", ["random_graph", "fractional_repetition_representative", "interval"])
+@pytest.mark.parametrize(
+    "scheme", ["random_graph", "fractional_repetition_representative", "interval"]
+)
 def test_reported_errors_are_those_of_the_decoder_in_use(
     tmp_path, config, task, scheme
 ):
-    run = Run(scheme, 1.5, 0)
-    with Progress(1, config.num_iterations) as progress:
+    run = RunSpec(scheme, 1.5, 0)
+    with RunProgress(1, config.num_iterations) as progress:
         train(run, task, PATH, config, tmp_path, progress)
     result = json.loads((tmp_path / RESULT).read_text())
     expected = jgc.residual.enumerate_masks(
-        design(run, config), decoder=SCHEMES[scheme].decoder, gradients=0.0
+        design(run, config)[0], decoder=SCHEMES[scheme].decoder, gradients=0.0
     )
     n = config.num_partitions
     assert result["relative_error_orthogonal"] == pytest.approx(expected.mean / n)
@@ -244,15 +248,15 @@ def test_reported_errors_are_those_of_the_decoder_in_use(
 
 def final_params(tmp_path, config, task, run, optimizer):
     path = PATH if optimizer is OPTIMIZER else open_path(optimizer=optimizer)
-    with Progress(1, config.num_iterations) as progress:
+    with RunProgress(1, config.num_iterations) as progress:
         train(run, task, path, config, tmp_path / run.name, progress)
     return restore_params(run, task, tmp_path / run.name)
 
 
 def test_two_tracks_of_optimal_structure_are_a_learning_rate(tmp_path, config, task):
     """v = κw: with m/(κ√ν + ε), two-track Adam is Adam at γ/κ and ε/κ."""
-    run = Run("interval", 1.5, 0, "two_track_adam", 0.5)
-    kappa = jgc.optim.second_moment_ratio(design(run, config), noise_ratio=0.5)
+    run = RunSpec("interval", 1.5, 0, "two_track_adam", 0.5)
+    kappa = jgc.optim.second_moment_ratio(design(run, config)[0], noise_ratio=0.5)
     assert kappa < 0.9
     found = final_params(
         tmp_path, config, task, run, OPTIMIZERS["two_track_adam"].make(0.05)
@@ -264,8 +268,8 @@ def test_two_tracks_of_optimal_structure_are_a_learning_rate(tmp_path, config, t
 
 
 def test_two_tracks_of_decoders_that_look_at_the_mask(config):
-    run = Run("random_graph", 1.5, 0)
-    plan, decoder = design(run, config), SCHEMES["random_graph"].decoder
+    run = RunSpec("random_graph", 1.5, 0)
+    (plan, _), decoder = design(run, config), SCHEMES["random_graph"].decoder
     v = jgc.decoders.second_moment_weights(plan, noise_ratio=1.0)
     two_track = jgc.decoders.two_track(plan, noise_ratio=1.0, decoder=decoder)
     for seed in range(3):
@@ -328,7 +332,11 @@ def test_mini_batches_resume_exactly_from_memory_and_from_a_stream(
 
 
 def test_logistic_regression_to_its_report(tmp_path, config):
-    config.task, config.schemes, config.deadlines = "logistic", ("straggler_free", "stochastic"), (1.5,)
+    config.task, config.schemes, config.deadlines = (
+        "logistic",
+        ("straggler_free", "stochastic"),
+        (1.5,),
+    )
     config.optimizers, config.noise_ratios = ("adam", "two_track_adam"), (0.5, 2.0)
     config.num_seeds, config.num_iterations = 2, 30
     config.logistic.num_train, config.logistic.num_validation = 100, 50
@@ -340,7 +348,7 @@ def test_logistic_regression_to_its_report(tmp_path, config):
         name: open_path(loss=task.loss, optimizer=optimizer)
         for name, optimizer in optimizers.items()
     }
-    with Progress(len(runs), config.num_iterations) as progress:
+    with RunProgress(len(runs), config.num_iterations) as progress:
         for run in runs:
             folder = run_directory(tmp_path, run)
             train(run, task, opened[run.optimizer], config, folder, progress)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import jgc
-from configs.wallclock import delays as config_file
+from experiments.wallclock import settings
 from experiments.wallclock.problem import Machines, make_machines
 from experiments.wallclock.report import first_reached
 from experiments.wallclock.schemes import NAMES, make_entry
@@ -15,7 +15,7 @@ SMALL = (
     "--config.num_partitions=3",
     "--config.num_seeds=1",
     "--config.seconds=1.0",
-    "--config.schemes=('straggler_free','adaptive_interval')",
+    "--config.schemes=('straggler_free','interval_following')",
 )
 
 
@@ -32,7 +32,7 @@ def test_runs_are_measured_once(tmp_path):
         path.stem: json.loads(path.read_text())
         for path in (tmp_path / "runs").glob("*.json")
     }
-    assert sorted(rows) == ["adaptive_interval-seed0", "straggler_free-seed0"]
+    assert sorted(rows) == ["interval_following-seed0", "straggler_free-seed0"]
     for name, row in rows.items():
         assert row["losses"][-1] < row["losses"][0]
         assert row["least_loss"] < min(row["losses"])
@@ -56,7 +56,7 @@ def test_runs_are_measured_once(tmp_path):
 
 
 def small_config():
-    config = config_file.get_config()
+    config = settings.default()
     config.num_workers = config.num_partitions = 3
     return config
 

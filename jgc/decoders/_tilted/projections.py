@@ -29,9 +29,10 @@ from jgc.gradients import Gradients
 # From here on graphs are decoded by components: below, Cholesky factors are faster.
 _SMALLEST_GRAPH = 64
 
-# Of the mean diagonal entry of a Gram matrix: what is added where it is singular, as
-# decoding without a bias for all gradients needs every direction.
-SINGULAR_SHIFT = 1e-6
+# Of the mean diagonal entry of a Gram matrix: what is added where it is nearly singular.
+# Decoding without a bias for all gradients needs every direction, and its noise along
+# those that cost nothing would have no limit.
+SINGULAR_SHIFT = 1e-3
 
 Side = Float[Array, "sides size"]
 Solution = Float[Array, "sides size trials"]

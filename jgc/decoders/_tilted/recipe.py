@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jgc._plan import CodingPlan
-from jgc.decoders._decoder import Decoder
 from jgc.gradients import Gradients
+
+if TYPE_CHECKING:
+    from jgc.decoders._tilted.decoder import Tilted
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Recipe:
         options: further keyword arguments; compared by identity.
     """
 
-    constructor: Callable[..., Decoder]
+    constructor: Callable[..., "Tilted"]
     name: str
     is_unbiased: bool
     gradients: Gradients
@@ -43,9 +45,10 @@ class Recipe:
             tuple((name, _key(value)) for name, value in self.options),
         )
 
-    def design(self, plan: CodingPlan) -> Decoder:
-        """The same for another plan."""
-        return self.constructor(plan, gradients=self.gradients, **dict(self.options))
+    def design(self, plan: CodingPlan, **changed: Any) -> "Tilted":
+        """The same for another plan, but for what is changed."""
+        options = dict(self.options) | changed
+        return self.constructor(plan, gradients=self.gradients, **options)
 
 
 def _key(value: object) -> object:
