@@ -156,8 +156,8 @@ def large(num_workers: int) -> None:
         f"{found.num_masks} masks, one decode {1e3 * min(times):.2f} ms (median "
         f"{1e3 * np.median(times):.2f}); relative error {found.error / norm:.3e}, "
         f"fixed {jgc.residual.exact(plan, gradients=0.5).relative:.3e}; bias left "
-        f"{np.sqrt((found.bias**2).mean()):.1e} a partition (root mean square, of "
-        f"which {np.sqrt((found.bias_standard_error**2).mean()):.1e} is its standard error)"
+        f"{np.sqrt((found.bias**2).mean()):.1e} a partition (root mean square, its "
+        f"standard error {np.sqrt((found.bias_standard_error**2).mean()):.1e})"
     )
 
 

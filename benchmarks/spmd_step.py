@@ -12,26 +12,19 @@ CPU these share its cores.
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jgc
 from benchmarks.machine import describe_machine
 from benchmarks.timing import median_seconds
-from jgc.training import (
-    SpreadExamples,
-    TrainState,
-    balance,
-    device_coefficients,
-    init_state,
-    make_spmd_step,
-    place_state,
-    spread,
-)
+from jgc.training import Job, TrainState, arrays, balance, partitioned, spmd
+from jgc.training._placement import held_partitions
 
 NUM_WORKERS = 8  # cyclic repetition: two partitions a worker, equal on every device
 FEATURES, CLASSES = 256, 10
@@ -59,38 +52,38 @@ def loss(params: list[jax.Array], examples: dict[str, jax.Array]) -> jax.Array:
 
 def make_plain_step(
     mesh: Mesh, num_passes: int
-) -> Callable[[TrainState, SpreadExamples], TrainState]:
+) -> Callable[[TrainState, Any], tuple[TrainState, jax.Array]]:
     """Data-parallel gradient descent on the mean loss of what the devices hold."""
 
-    def device_gradient(params: list[jax.Array], examples: dict[str, jax.Array]):
+    def device_gradient(params: list[jax.Array], examples: dict[str, jax.Array]) -> Any:
         def mean_loss(params: list[jax.Array], t: int) -> jax.Array:
             return loss(params, jax.tree.map(lambda leaf: leaf[0, t], examples)).mean()
 
         if num_passes == 1:
-            total = jax.grad(mean_loss)(params, 0)
+            total = jax.value_and_grad(mean_loss)(params, 0)
         else:
             total = jax.lax.fori_loop(
                 0,
                 num_passes,
                 lambda t, sums: jax.tree.map(
-                    jnp.add, sums, jax.grad(mean_loss)(params, t)
+                    jnp.add, sums, jax.value_and_grad(mean_loss)(params, t)
                 ),
-                jax.tree.map(jnp.zeros_like, params),
+                (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)),
             )
         return jax.lax.pmean(total, mesh.axis_names)
 
     @jax.jit
-    def step(state: TrainState, spread: SpreadExamples) -> TrainState:
-        gradient = jax.shard_map(
+    def step(state: TrainState, examples: Any) -> tuple[TrainState, jax.Array]:
+        value, gradient = jax.shard_map(
             device_gradient,
             mesh=mesh,
             in_specs=(PartitionSpec(), PartitionSpec(mesh.axis_names)),
             out_specs=PartitionSpec(),
             check_vma=False,
-        )(state.params, spread.examples)
+        )(state.params, examples)
         updates, opt_state = OPTIMIZER.update(gradient, state.opt_state)
         params = optax.apply_updates(state.params, updates)
-        return state._replace(params=params, opt_state=opt_state)
+        return state._replace(params=params, opt_state=opt_state), value
 
     return step
 
@@ -101,40 +94,45 @@ def measure(num_devices: int, one_pass: bool, options: argparse.Namespace) -> st
     plan = jgc.codes.cyclic_repetition(
         np.full(NUM_WORKERS, 0.2), num_partitions=NUM_WORKERS, num_stragglers=1
     )
-    device = balance(plan.batch_sizes, num_devices=num_devices)
+    worker_device = balance(plan.batch_sizes, num_devices=num_devices)
+    held = held_partitions(plan, worker_device, num_devices=num_devices)
     num_examples = NUM_WORKERS * options.examples
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(num_examples, FEATURES)).astype(np.float32)
-    labels = rng.integers(0, CLASSES, num_examples).astype(np.int32)
-    examples = spread(
-        lambda rows: {"features": features[rows], "label": labels[rows]},
-        np.arange(num_examples) % NUM_WORKERS,
-        plan,
-        device,
-        mesh=mesh,
-        micro_batch_size=num_examples if one_pass else None,
-    )
-    num_passes = examples.partition.shape[1]
-    state = place_state(
-        init_state(init(jax.random.key(0), options.width), OPTIMIZER), mesh
-    )
-    mask = np.arange(NUM_WORKERS) != 2
-    decoder = jgc.decoders.least_squares
-
-    @jax.jit
-    def coefficients(mask: jax.Array) -> jax.Array:
-        weights = decoder(plan, mask)
-        return device_coefficients(plan, device, weights, num_devices=num_devices)
-
-    coded_step = make_spmd_step(loss, OPTIMIZER, mesh=mesh)
-    plain_step = make_plain_step(mesh, num_passes)
-    steps = {
-        "plain": lambda: plain_step(state, examples),
-        "coded": lambda: coded_step(state, examples, coefficients(mask))[0],
+    examples = {
+        "features": rng.normal(size=(num_examples, FEATURES)).astype(np.float32),
+        "label": rng.integers(0, CLASSES, num_examples).astype(np.int32),
     }
-    median = median_seconds(steps, repeats=options.repeats)
+    assignment = np.arange(num_examples) % NUM_WORKERS
+    data = partitioned(arrays(examples), assignment, num_partitions=NUM_WORKERS)
+
+    # The same examples on each device, in the same passes.
+    rows = [np.flatnonzero(own[assignment]) for own in held]
+    passes = 1 if one_pass else int(held[0].sum())
+    own_examples = jax.device_put(
+        jax.tree.map(
+            lambda leaf: np.stack(
+                [leaf[r].reshape(passes, -1, *leaf.shape[1:]) for r in rows]
+            ),
+            examples,
+        ),
+        NamedSharding(mesh, PartitionSpec("workers")),
+    )
+    job = Job(plan=plan, data=data, decoder=jgc.decoders.least_squares)
+    chunk = num_examples if one_pass else None
+    answered = np.arange(NUM_WORKERS) != 2
+    plain_step = make_plain_step(mesh, passes)
+    with spmd(loss, OPTIMIZER, mesh=mesh, chunk_size=chunk)(job) as run:
+        state = run.init(jax.random.key(0), init(jax.random.key(0), options.width))
+
+        def plain() -> TrainState:
+            after, value = plain_step(state, own_examples)
+            float(value)  # as a loop that logs it does, and a coded step's report
+            return after
+
+        steps = {"plain": plain, "coded": lambda: run.step(state, answered)[0]}
+        median = median_seconds(steps, repeats=options.repeats)
     return (
-        f"{num_devices:7d} {num_passes:6d} {1e3 * median['plain']:10.1f} "
+        f"{num_devices:7d} {passes:6d} {1e3 * median['plain']:10.1f} "
         f"{1e3 * median['coded']:10.1f} {median['coded'] / median['plain']:7.3f}"
     )
 

@@ -28,6 +28,6 @@ def test_examples(name):
         if (error.name or "").startswith("jgc"):
             raise
         pytest.skip(f"{name} needs {error.name}")
-    found = doctest.testmod(module)
+    found = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert found.attempted
     assert not found.failed

@@ -58,7 +58,7 @@ def fractional_repetition(
         p=p,
         weights=np.ones(k),
         num_partitions=n,
-        name="EHD",
+        name="fractional_repetition",
     )
 
 

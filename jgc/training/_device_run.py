@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import jax
 import numpy as np
 import optax
 from jaxtyping import Array, Bool
@@ -19,11 +18,18 @@ from jgc.training._partitions import Batch
 from jgc.training._reached import reached
 from jgc.training._state import Report, TrainState, init_state, overall
 
-# update(state, batch, plan, decoder, answered) -> state, partition losses, metrics
+# update(state, key, batch, plan, decoder, answered) -> state, losses of the partitions,
+# metrics; the states come and go without `code` and `key`.
 Update: TypeAlias = Callable[
-    [TrainState, Batch, CodingPlan, Decoder, Bool[Any, " k"]],
+    [TrainState, Array, Batch, CodingPlan, Decoder, Bool[Any, " k"]],
     tuple[TrainState, Array, dict[str, Array]],
 ]
+
+
+def _bare(state: TrainState) -> TrainState:
+    """The state without what an update does not see."""
+    nothing: Any = ()
+    return state._replace(code=nothing, key=nothing)
 
 
 def device_run(
@@ -40,7 +46,7 @@ def device_run(
         job: the run.
         loss: of the user.
         optimizer: any optax transformation.
-        update: compiled; it sees a state without `code`.
+        update: compiled.
         feed: of the batches as `update` takes them.
         place: puts the first state where `update` takes it.
     """
@@ -73,17 +79,19 @@ def device_run(
             )
         # With several processes what is the same on all must come from the host.
         mask = np.asarray(told)
-        plan, decoder = jax.tree.map(np.asarray, code.of(state.code))
+        plan, decoder = code.of(state.code)
         followed = code.observe(state.code, mask)
-        state, losses, metrics = update(
-            state._replace(code=()),
+        # What an update does not change stays the same object, and is not copied.
+        after, losses, metrics = update(
+            _bare(state),
+            state.key,
             feed.read(state.key, int(state.iteration)),
             plan,
             decoder,
             mask,
         )
         each = np.where(is_held, np.asarray(losses, np.float64), np.nan)
-        return state._replace(code=followed), Report(
+        return after._replace(code=followed, key=state.key), Report(
             loss=overall(each, sizes),
             answered=mask,
             seconds=time.perf_counter() - began,

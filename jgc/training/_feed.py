@@ -19,17 +19,18 @@ class Feed:
         """Of these partitions; `place` puts a batch where it is needed."""
         self._data, self._place = data, place
         self._reader: Reader | None = None
-        self._name: bytes = b""
+        self._key: Array | None = None
+        self._name = b""
 
     def read(self, key: Array, iteration: int) -> Batch:
         """The batch of an iteration, counted from 0, of the run with this key."""
-        name = np.asarray(jax.random.key_data(key)).tobytes()
-        if self._reader is None or name != self._name:
-            self.close()
-            self._name = name
-            self._reader = open_reader(
-                self._data, run_keys(key).batches, place=self._place
-            )
+        if self._reader is None or key is not self._key:
+            name = np.asarray(jax.random.key_data(key)).tobytes()
+            if self._reader is None or name != self._name:
+                self.close()
+                batches = run_keys(key).batches
+                self._reader = open_reader(self._data, batches, place=self._place)
+            self._key, self._name = key, name
         return self._reader.read(iteration)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, UInt32
@@ -69,6 +70,9 @@ class CodeInUse:
     ) -> None:
         """The code that the run begins with, and how it is followed if it is."""
         self._following = following
+        # On the host: with several processes, what is the same on all is no array of
+        # one of them.
+        plan, decoder = jax.tree.map(np.asarray, (plan, decoder))
         self._first = plan, decoder
         self._bits: Any = None  # of what `_current` was made of
         self._current = plan, decoder
@@ -89,7 +93,8 @@ class CodeInUse:
                 for name, bits in code.bits.items()
             }
             plan = dataclasses.replace(plan, **values)
-            self._bits, self._current = code.bits, (plan, decoder.redesigned(plan))
+            again = jax.tree.map(np.asarray, decoder.redesigned(plan))
+            self._bits, self._current = code.bits, (plan, again)
         return self._current
 
     def observe(self, code: Any, answered: Bool[np.ndarray, " k"]) -> Any:

@@ -72,6 +72,7 @@ def simulated(
     @jax.jit
     def update(
         state: TrainState,
+        key: Array,
         batch: Batch,
         plan: CodingPlan,
         decoder: Decoder,
@@ -83,7 +84,7 @@ def simulated(
             state.params,
             batch,
             plan.coefficients(weights),
-            key=jax.random.fold_in(run_keys(state.key).loss, state.iteration),
+            key=jax.random.fold_in(run_keys(key).loss, state.iteration),
             model_state=state.model_state,
             chunk_size=chunk,
         )

@@ -140,6 +140,7 @@ def spmd(
         @jax.jit
         def update(
             state: TrainState,
+            key: Array,
             shares: _Shares,
             plan: CodingPlan,
             decoder: Decoder,
@@ -149,7 +150,7 @@ def spmd(
                 plan, worker_device, decoder(plan, answered), num_devices=mesh.size
             )
             tracks = (None,) * (c.ndim - 2)
-            key = jax.random.fold_in(run_keys(state.key).loss, state.iteration)
+            key = jax.random.fold_in(run_keys(key).loss, state.iteration)
             gradient, model_state, losses, metrics = jax.shard_map(
                 device_pass,
                 mesh=mesh,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import jgc
-from jgc.training import balance, device_coefficients
-from jgc.training._placement import held_partitions
+from jgc.training import balance
+from jgc.training._placement import device_coefficients, held_partitions
 
 RNG = np.random.default_rng(0)
 # LPT alone gives 7 here: 3 + 2 + 2 and 3 + 2.

@@ -43,6 +43,7 @@ class DetectionTask(NamedTuple):
         validation: the images to validate and score on.
         class_names: the name of each label.
         category_ids: COCO's category id of each label.
+        scorer: of `jgc.detection.evaluate`.
     """
 
     detector: Detector
@@ -52,6 +53,7 @@ class DetectionTask(NamedTuple):
     validation: LoadedSplit
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
+    scorer: str
 
     def task(self, *, num_partitions: int) -> Task:
         """What the runs of an experiment share, the training data on the host."""
@@ -70,6 +72,7 @@ class DetectionTask(NamedTuple):
                 split.image_ids[:limit].tolist(),
                 split.ground_truth,
                 category_ids=self.category_ids,
+                scorer=self.scorer,
             )
 
         def score(params: Params) -> dict[str, Any]:
@@ -158,6 +161,7 @@ def load_detection_task(config: Any) -> DetectionTask:
         validation=validation,
         class_names=source.class_names,
         category_ids=source.category_ids,
+        scorer=config.data.scorer,
     )
 
 
