@@ -163,13 +163,10 @@ def _have_one_projection(members: tuple[Decoder, ...]) -> bool:
     if len(members) < 2:
         return False
     trees = [one.projection if isinstance(one, Tilted) else None for one in members]
-    first = trees[0]
-    return all(
-        tree is not None
-        and jax.tree.structure(tree) == jax.tree.structure(first)
-        and all(map(np.array_equal, jax.tree.leaves(first), jax.tree.leaves(tree)))
-        for tree in trees
-    )
+    if None in trees or len({jax.tree.structure(tree) for tree in trees}) > 1:
+        return False
+    leaves = [jax.tree.leaves(tree) for tree in trees]
+    return all(all(map(np.array_equal, leaves[0], other)) for other in leaves)
 
 
 def _of_one_solve(
