@@ -163,12 +163,13 @@ def _have_one_projection(members: tuple[Decoder, ...]) -> bool:
     if len(members) < 2:
         return False
     trees = [one.projection if isinstance(one, Tilted) else None for one in members]
-    first = trees[0]
-    return all(
-        tree is not None
-        and jax.tree.structure(tree) == jax.tree.structure(first)
-        and all(map(np.array_equal, jax.tree.leaves(first), jax.tree.leaves(tree)))
-        for tree in trees
+    if any(tree is None for tree in trees):
+        return False
+    leaves, structures = zip(*map(jax.tree.flatten, trees), strict=True)
+    return len(set(structures)) == 1 and all(
+        np.array_equal(leaf, first)
+        for own in leaves
+        for leaf, first in zip(own, leaves[0], strict=True)
     )
 
 
