@@ -9,9 +9,7 @@ from jgc import _checks
 from jgc._plan import CodingPlan
 
 
-def uncoded(
-    p: ArrayLike, *, num_partitions: int, unbiased: bool = False
-) -> CodingPlan:
+def uncoded(p: ArrayLike, *, num_partitions: int, unbiased: bool = False) -> CodingPlan:
     """Disjoint partitions, load 1: what training without a code does.
 
     With weights 1 it is IS-SGD, "ignore stragglers" as the paper compares it: ĝ is the
@@ -40,7 +38,8 @@ def uncoded(
     if unbiased and (p[worker] == 1).any():
         at = int(worker[p[worker] == 1][0])
         raise ValueError(
-            f"unbiased weights need p below 1 of every worker with data, got p[{at}] = 1"
+            "unbiased weights need p below 1 of every worker with data, got "
+            f"p[{at}] = 1"
         )
     return CodingPlan.from_edges(
         worker,
@@ -49,7 +48,7 @@ def uncoded(
         p=p,
         weights=None if unbiased else np.ones(k),
         num_partitions=n,
-        name="uncoded, unbiased" if unbiased else "IS-SGD",
+        name="uncoded, unbiased" if unbiased else "uncoded",
     )
 
 
@@ -65,4 +64,4 @@ def straggler_free(num_workers: int, *, num_partitions: int) -> CodingPlan:
     """
     k = _checks.count("num_workers", num_workers)
     plan = uncoded(np.zeros(k), num_partitions=num_partitions)
-    return replace(plan, name="GD")
+    return replace(plan, name="straggler_free")

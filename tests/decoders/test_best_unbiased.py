@@ -310,7 +310,7 @@ def test_partitions_that_never_arrive_are_named():
     with pytest.raises(ValueError, match="holds partitions 0, 2"):
         decoders.best_unbiased(plan, gradients=0.5)
     rounds = np.array([[0, 1, 0], [0, 1, 1]], bool)
-    with pytest.raises(ValueError, match="holds partition 0$"):
+    with pytest.raises(ValueError, match=r"holds partition 0$"):
         decoders.best_unbiased(plan, gradients=0.5, model=rounds)
     # One message alone, with unequal coefficients.
     plan = plan_of([{0: 1.0, 1: 2.0}, {2: 1.0}], 3, p=0.5)
