@@ -101,7 +101,8 @@ class Matching:
         # Anchors last: they are many, and slots few.
         overlap = jnp.where(valid[:, None], iou(boxes, anchors), 0.0)
         best = overlap.max(axis=0)
-        closest = overlap.argmax(axis=0).astype(jnp.int32)
+        slot = jnp.arange(len(boxes), dtype=jnp.int32)[:, None]
+        closest = jnp.where(overlap == best, slot, len(boxes)).min(axis=0)
         near = best >= self.negative_iou
         positive = best >= self.positive_iou
         if self.forced == "one_each":
@@ -147,8 +148,10 @@ def _one_each(
         """The nearest of the best anchors; `count`, which is none, without overlap."""
         tied = _ties(overlap)
         distance = (y - middle[..., :1]) ** 2 + (x - middle[..., 1:]) ** 2
-        nearest = jnp.where(tied, distance, jnp.inf).argmin(axis=-1)
-        return jnp.where(tied.any(axis=-1), nearest, count)
+        distance = jnp.where(tied, distance, jnp.inf)
+        # As argmin, which XLA does not vectorise on a CPU.
+        nearest = tied & (distance == distance.min(axis=-1, keepdims=True))
+        return jnp.where(nearest, jnp.arange(count), count).min(axis=-1)
 
     # All choose at once. A choice is the greedy one unless an object with an earlier
     # turn has it: then the first of those chooses again among what is left, and so on.
