@@ -9,9 +9,7 @@ from jgc import _checks
 from jgc._plan import CodingPlan
 
 
-def uncoded(
-    p: ArrayLike, *, num_partitions: int, unbiased: bool = False
-) -> CodingPlan:
+def uncoded(p: ArrayLike, *, num_partitions: int, unbiased: bool = False) -> CodingPlan:
     """Disjoint partitions, load 1: what training without a code does.
 
     With weights 1 it is IS-SGD, "ignore stragglers" as the paper compares it: ĝ is the
@@ -40,7 +38,8 @@ def uncoded(
     if unbiased and (p[worker] == 1).any():
         at = int(worker[p[worker] == 1][0])
         raise ValueError(
-            f"unbiased weights need p below 1 of every worker with data, got p[{at}] = 1"
+            "unbiased weights need p below 1 of every worker with data, got "
+            f"p[{at}] = 1"
         )
     return CodingPlan.from_edges(
         worker,

@@ -136,24 +136,30 @@ def _cut(band: Band, chunks: int) -> _Cut:
 
     position = jnp.arange(length)[:, None]
     within = (jnp.arange(diagonals) <= position)[..., None, None]
-    inside = _factor(
-        jnp.where(within, rows[:length], 0).reshape(length, diagonals, -1)
-    )
+    inside = _factor(jnp.where(within, rows[:length], 0).reshape(length, diagonals, -1))
     nothing = jnp.zeros((chunks, trials), band.dtype)
     # Row l meets the separator's row s before it at distance l + w − s.
     left = jnp.stack(
         [
-            jnp.stack([rows[l, l + width - s] if s >= l else nothing
-                       for s in range(width)])
-            for l in range(width)
+            jnp.stack(
+                [
+                    rows[row, row + width - s] if s >= row else nothing
+                    for s in range(width)
+                ]
+            )
+            for row in range(width)
         ]
     )
     # The separator's row s meets the row w − l before its first at distance s + w − l.
     right = jnp.stack(
         [
-            jnp.stack([rows[length + s, s + width - l] if l >= s else nothing
-                       for s in range(width)])
-            for l in range(width)
+            jnp.stack(
+                [
+                    rows[length + s, s + width - row] if row >= s else nothing
+                    for s in range(width)
+                ]
+            )
+            for row in range(width)
         ]
     )
     ends = ((0, length - width), (0, 0), (0, 0), (0, 0))
@@ -164,9 +170,7 @@ def _cut(band: Band, chunks: int) -> _Cut:
     from_left, from_right = solved[:, :width], solved[:, width:]
 
     own = -jnp.einsum("lact,lbct->abct", right, from_right[length - width :])
-    own = own - _shift_chunks(
-        jnp.einsum("lact,lbct->abct", left, from_left[:width])
-    )
+    own = own - _shift_chunks(jnp.einsum("lact,lbct->abct", left, from_left[:width]))
     last = -jnp.einsum("lact,lbct->abct", right, from_left[length - width :])
     between = []
     for a in range(width):

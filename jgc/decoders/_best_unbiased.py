@@ -229,7 +229,11 @@ def _designed(
                 for index in range(_FRESH_BATCHES)
             )
             tilt = design.corrected(
-                tilt, fresh, response, tolerance=_CORRECTION_TOLERANCE, diagonal=diagonal
+                tilt,
+                fresh,
+                response,
+                tolerance=_CORRECTION_TOLERANCE,
+                diagonal=diagonal,
             )
     recipe = Recipe(
         constructor=_designed,
@@ -369,7 +373,5 @@ def _diagonal(plan: CodingPlan, law: Law, system: System) -> Float[np.ndarray, "
         answers = 1 - np.asarray(plan.straggler_probabilities, np.float64)
     silent = np.log(np.maximum(1 - answers, 1e-12))
     worker, partition = np.asarray(plan.edge_worker), np.asarray(plan.edge_partition)
-    lost = np.bincount(
-        partition, weights=silent[worker], minlength=plan.num_partitions
-    )
+    lost = np.bincount(partition, weights=silent[worker], minlength=plan.num_partitions)
     return np.maximum(-np.expm1(lost), 1e-12)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from jgc.distributed._partitions import by_worker, split_examples
 
 import jgc
 from jgc import decoders
@@ -10,7 +11,6 @@ from jgc.distributed import (
     wait_for,
     wait_for_error,
 )
-from jgc.distributed._partitions import by_worker, split_examples
 from jgc.distributed._policies import mask_error
 
 PLAN = jgc.codes.cyclic_repetition([0.2] * 4, num_partitions=4, num_stragglers=1)
