@@ -48,7 +48,7 @@ def uncoded(p: ArrayLike, *, num_partitions: int, unbiased: bool = False) -> Cod
         p=p,
         weights=None if unbiased else np.ones(k),
         num_partitions=n,
-        name="uncoded, unbiased" if unbiased else "IS-SGD",
+        name="uncoded, unbiased" if unbiased else "uncoded",
     )
 
 
@@ -64,4 +64,4 @@ def straggler_free(num_workers: int, *, num_partitions: int) -> CodingPlan:
     """
     k = _checks.count("num_workers", num_workers)
     plan = uncoded(np.zeros(k), num_partitions=num_partitions)
-    return replace(plan, name="GD")
+    return replace(plan, name="straggler_free")

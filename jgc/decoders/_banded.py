@@ -11,6 +11,7 @@ side and leave a short band of the rows between them (substructuring): 10^5 step
 after another become about a thousand.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -139,28 +140,12 @@ def _cut(band: Band, chunks: int) -> _Cut:
     inside = _factor(jnp.where(within, rows[:length], 0).reshape(length, diagonals, -1))
     nothing = jnp.zeros((chunks, trials), band.dtype)
     # Row l meets the separator's row s before it at distance l + w − s.
-    left = jnp.stack(
-        [
-            jnp.stack(
-                [
-                    rows[row, row + width - s] if s >= row else nothing
-                    for s in range(width)
-                ]
-            )
-            for row in range(width)
-        ]
+    left = _blocks(
+        width, lambda row, s: rows[row, row + width - s] if s >= row else nothing
     )
     # The separator's row s meets the row w − l before its first at distance s + w − l.
-    right = jnp.stack(
-        [
-            jnp.stack(
-                [
-                    rows[length + s, s + width - row] if row >= s else nothing
-                    for s in range(width)
-                ]
-            )
-            for row in range(width)
-        ]
+    right = _blocks(
+        width, lambda row, s: rows[length + s, s + width - row] if row >= s else nothing
     )
     ends = ((0, length - width), (0, 0), (0, 0), (0, 0))
     starts = ((length - width, 0), (0, 0), (0, 0), (0, 0))
@@ -193,6 +178,13 @@ def _cut(band: Band, chunks: int) -> _Cut:
         from_left,
         from_right,
         _factor(reduced.reshape(chunks * width, 2 * width, trials)),
+    )
+
+
+def _blocks(width: int, entry: Callable[[int, int], Array]) -> Array:
+    """Of w × w, with what `entry` gives for each row and column."""
+    return jnp.stack(
+        [jnp.stack([entry(i, j) for j in range(width)]) for i in range(width)]
     )
 
 

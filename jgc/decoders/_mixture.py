@@ -68,7 +68,7 @@ class Mixture(Decoder):
         return replace(self, shares=shares)
 
     def at(self, rho: float | Float[Array, ""]) -> Self:
-        """Between the two designs on either side of a similarity ρ, traced or not.
+        """Between the two designs on either side of a similarity ρ, maybe traced.
 
         Members must be designs for similarities; their order does not matter. Beyond
         the last of them it is that one.
@@ -162,11 +162,15 @@ def _have_one_projection(members: tuple[Decoder, ...]) -> bool:
     """Whether all are designs over equal projections, seen on the host."""
     if len(members) < 2:
         return False
-    trees = [one.projection for one in members if isinstance(one, Tilted)]
-    if len(trees) < len(members) or len(set(map(jax.tree.structure, trees))) > 1:
+    trees = [one.projection if isinstance(one, Tilted) else None for one in members]
+    if any(tree is None for tree in trees):
         return False
-    first, *others = map(jax.tree.leaves, trees)
-    return all(all(map(np.array_equal, first, leaves)) for leaves in others)
+    leaves, structures = zip(*map(jax.tree.flatten, trees), strict=True)
+    return len(set(structures)) == 1 and all(
+        np.array_equal(leaf, first)
+        for own in leaves
+        for leaf, first in zip(own, leaves[0], strict=True)
+    )
 
 
 def _of_one_solve(

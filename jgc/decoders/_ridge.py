@@ -58,7 +58,7 @@ def ridge(dtype: jnp.dtype) -> float:
 
 
 def _solve_batch(gram: Array, rhs: Array, scales: Array) -> Array:
-    """As `solve_subsets`, (trials, k, sides) for scales (trials, k): LAPACK's order."""
+    """As `solve_subsets`, (trials, k, sides) for scales (trials, k), as in LAPACK."""
     k = gram.shape[0]
     steps = _SIZE_STEPS if k >= _SMALLEST_COMPACTED else 1
     sizes = np.ceil(k * np.arange(1, steps + 1) / steps).astype(int)

@@ -87,9 +87,9 @@ def _of_design(
     if not isinstance(decoder, Tilted):
         raise ValueError(
             f"decoder {getattr(decoder, 'name', decoder)!r} has no closed form; "
-            "accepted: decoders.fixed, and what best_unbiased, trade_off or "
-            "conditional_least_squares return. Use jgc.residual.enumerate_masks or "
-            "monte_carlo"
+            "accepted: decoders.fixed, "
+            "and what best_unbiased, trade_off or conditional_least_squares return. "
+            "Use jgc.residual.enumerate_masks or monte_carlo"
         )
     decoder.check(plan)
     if covariance is not None:

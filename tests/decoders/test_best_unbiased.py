@@ -138,11 +138,20 @@ def test_trade_off_is_the_least_of_bias_and_variance():
         # And no change of u is better.
         for _ in range(3):
             tilt = own.tilt + 1e-3 * rng.normal(size=own.tilt.shape)
-            leaves = [
-                tilt if leaf is own.tilt else leaf for leaf in jax.tree.leaves(own)
-            ]
-            other = jax.tree.unflatten(jax.tree.structure(own), leaves)
-            assert least <= cost(other, ratio) + 1e-9
+            assert (
+                least
+                <= cost(
+                    jax.tree.unflatten(
+                        jax.tree.structure(own),
+                        [
+                            tilt if leaf is own.tilt else leaf
+                            for leaf in jax.tree.leaves(own)
+                        ],
+                    ),
+                    ratio,
+                )
+                + 1e-9
+            )
     infinite = decoders.trade_off(plan, gradients=0.4, noise_ratio=np.inf)
     best = decoders.best_unbiased(plan, gradients=0.4)
     np.testing.assert_allclose(infinite.tilt, best.tilt)

@@ -29,9 +29,9 @@ from jgc.gradients import Gradients
 # From here on graphs are decoded by components: below, Cholesky factors are faster.
 _SMALLEST_GRAPH = 64
 
-# Of the mean diagonal entry of a Gram matrix: what is added where it is nearly
-# singular. Decoding without a bias for all gradients needs every direction, and its
-# noise along those that cost nothing would have no limit.
+# Of the mean diagonal entry of a Gram matrix: what a nearly singular one has added.
+# Decoding without a bias for all gradients needs every direction, and its noise along
+# those that cost nothing would have no limit.
 SINGULAR_SHIFT = 1e-3
 
 Side = Float[Array, "sides size"]
@@ -46,7 +46,7 @@ class Projection(Protocol):
         """K."""
 
     def solve(self, sides: Side, answered: Bool[Array, "k trials"]) -> Solution:
-        """One solution for each target and mask; times a side it is τᵀΠ_I τ'."""
+        """A solution for each target and mask; its product with a side is τᵀΠ_I τ'."""
 
     def weights(
         self, solution: Float[Array, "size trials"], answered: Bool[Array, "k trials"]
@@ -199,14 +199,19 @@ def system_of(plan: CodingPlan, gradients: Gradients, structure: Structure) -> S
     unit = sparse.csr_array(sparse.diags_array(inverse) @ rows)[representative]
     overlap = sparse.csr_array(unit @ unit.T)
     bandwidth = structure.bandwidth if gradients.matrix is None else None
-    if bandwidth is None:
-        matrix = overlap.toarray()
-    else:
+    if bandwidth is not None:
         matrix = np.zeros((group.max() + 1, bandwidth + 1))
         for d in range(min(matrix.shape)):
             matrix[d:, d] = overlap.diagonal(-d)
-    rows_projection = RowProjection(group, inverse, matrix, bandwidth is not None)
-    return System(rows_projection, unit, target, rho, factor)
+    else:
+        matrix = overlap.toarray()
+    return System(
+        RowProjection(group, inverse, matrix, bandwidth is not None),
+        unit,
+        target,
+        rho,
+        factor,
+    )
 
 
 def _square_root(gram: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
