@@ -1,0 +1,434 @@
+"""Codes, decoders and rules that are worth comparing on a trace, most by formula.
+
+A candidate is what it does in each recorded round, and how to build it. The families
+without decoding to solve for are searched in NumPy, hundreds of settings at a time;
+only what comes off well is built (`jgc.design._planner`) and scored again as built.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from jgc import codes, decoders
+from jgc._plan import CodingPlan
+from jgc.decoders import Decoder
+from jgc.design import _layouts as layouts
+from jgc.design import rules
+from jgc.design._race import Effect, effect
+from jgc.stragglers._under_load import LoadedTrace
+
+Built = tuple[CodingPlan, Decoder, rules.Rule]
+
+# Shares of the data that are waited for.
+_SHARES = (
+    0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.88, 0.91, 0.94, 0.96, 0.98, 0.99,
+    1.0,
+)  # fmt: skip
+# Quantiles of the answers at which a deadline may lie.
+_QUANTILES = (0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.98, 0.995)
+# A rule that waits for somebody gives up at this multiple of the longest wait in the
+# trace, in medians of the round: what was never seen must not hold everyone up.
+_PATIENCE = 1.5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A code, a decoder and a rule, sketched.
+
+    Attributes:
+        kind: the family, of which the best few are shown.
+        name: of this setting.
+        effect: on training, round by round.
+        build: makes the plan, the decoder and the rule.
+        is_drifting: whether its rule is in seconds, so that it fits these workers only
+            while they are as fast as recorded.
+    """
+
+    kind: str
+    name: str
+    effect: Effect
+    build: Callable[[], Built]
+    is_drifting: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What candidates are made for.
+
+    Attributes:
+        latencies: recorded rounds that know their load.
+        capacity: the largest share of the data on one worker.
+        num_partitions: n if the caller has cut the data; None to choose.
+    """
+
+    latencies: LoadedTrace
+    capacity: float
+    num_partitions: int | None
+
+    @property
+    def num_workers(self) -> int:
+        """k."""
+        return self.latencies.recorded.num_workers
+
+    def partitions(self, pieces: int) -> int:
+        """n for a placement in so many pieces: several a piece, spread over the data."""
+        if self.num_partitions is not None:
+            return self.num_partitions
+        return pieces * max(4, -(-64 // pieces))
+
+
+def candidates(setting: Setting) -> Iterator[tuple[float, Candidate]]:
+    """All candidates, each with the part of the work that is done by then."""
+    yield 0.0, wait_for_all(setting)
+    sizes = group_counts(setting)
+    for i, num_groups in enumerate(sizes):
+        for found in _grouped(setting, num_groups):
+            yield 0.6 * (i + 1) / len(sizes), found
+    for found in _unequal(setting):
+        yield 0.8, found
+    for found in _library(setting):
+        yield 1.0, found
+
+
+def wait_for_all(setting: Setting) -> Candidate:
+    """No redundancy and no hurry: what every other candidate is measured by."""
+    k = setting.num_workers
+    n = setting.num_partitions or k
+
+    def build() -> Built:
+        plan = codes.uncoded(np.zeros(k), num_partitions=n)
+        return plan, decoders.fixed, rules.everyone(plan)
+
+    counts = codes.uncoded(np.zeros(k), num_partitions=n).batch_sizes
+    seconds = setting.latencies.seconds(counts / n)[:, counts > 0]
+    ones = np.ones((seconds.shape[0], n))
+    name = "wait for all"
+    return Candidate(name, name, effect(seconds.max(1), ones), build)
+
+
+def group_counts(setting: Setting) -> list[int]:
+    """Numbers of groups G whose share 1/G fits, from k (no redundancy) down."""
+    k, n = setting.num_workers, setting.num_partitions
+    most = k if n is None else min(k, n)
+    replication = np.unique(np.rint(np.geomspace(1, k, 24)).astype(int))
+    groups = sorted({max(1, min(most, k // int(d))) for d in replication}, reverse=True)
+    fits = [
+        g
+        for g in groups
+        if -(-setting.partitions(g) // g) / setting.partitions(g)
+        <= setting.capacity * (1 + 1e-9)
+    ]
+    return fits
+
+
+def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
+    """Groups with the same data, one answer of each counts; G = k is no redundancy."""
+    latencies, k = setting.latencies, setting.num_workers
+    n = setting.partitions(num_groups)
+    group = layouts.group_of_each(layouts.by_speed(latencies), num_groups)
+    held = np.bincount(np.arange(n) % num_groups, minlength=num_groups)
+    seconds = latencies.seconds(held[group] / n)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(num_groups))
+    first = np.minimum.reduceat(seconds[:, order], starts, axis=1)
+    replication = k / num_groups
+    is_plain = num_groups == k
+
+    def plan_for(waited: np.ndarray) -> CodingPlan:
+        p = _late(seconds, waited)
+        label = "uncoded" if is_plain else "fractional repetition"
+        return layouts.grouped(p, group, num_partitions=n, name=label)
+
+    code = "" if is_plain else f"fractional repetition d = {replication:.3g}, "
+    for share, waited in _shares(first):
+        answered = first <= waited[:, None]
+        count = int(answered.sum(1).min())
+        is_whole = count == num_groups
+        kind = ("first m, rescale" if is_plain else "fractional repetition, partial")
+        if is_whole:
+            kind = "wait for all, dealt out" if is_plain else (
+                "fractional repetition, exact"
+            )
+            name = code + ("wait for all, dealt out" if is_plain else "one of each group")
+        elif is_plain:
+            name = f"the first {count} of {k}, rescale"
+        else:
+            name = code + f"{count} of the {num_groups} groups, rescale"
+
+        def build(share: float = share, waited: np.ndarray = waited) -> Built:
+            plan = plan_for(waited)
+            rule = _patient(plan, rules.coverage(plan, share), waited, seconds)
+            return plan, decoders.rescaled, rule
+
+        yield Candidate(
+            kind, name, effect(waited, _dealt(_rescaled(answered), n)), build
+        )
+    last = first.max(1)
+    middle = np.median(seconds, axis=1)
+    for quantile in _QUANTILES:
+        tau = float(np.quantile(first, quantile))
+        if tau <= 0 or not np.isfinite(tau):
+            continue
+        waited = np.minimum(tau, last)
+        coefficients = _dealt(_rescaled(first <= tau), n)
+
+        def by_deadline(tau: float = tau, waited: np.ndarray = waited) -> Built:
+            plan = plan_for(waited)
+            return plan, decoders.rescaled, rules.deadline(plan, tau)
+
+        yield Candidate(
+            "ignore the late, rescale" if is_plain else "fractional repetition, partial",
+            code + f"ignore the late after {tau:.4g} s, rescale",
+            effect(waited, coefficients),
+            by_deadline,
+            is_drifting=True,
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            multiple = float(np.quantile(first / middle[:, None], quantile))
+        if not np.isfinite(multiple) or multiple < 1:
+            continue
+        waited = np.minimum(multiple * middle, last)
+
+        def by_median(
+            multiple: float = multiple, waited: np.ndarray = waited
+        ) -> Built:
+            plan = plan_for(waited)
+            return plan, decoders.rescaled, rules.relative(plan, multiple)
+
+        yield Candidate(
+            "ignore the late, rescale" if is_plain else "fractional repetition, partial",
+            code + f"ignore the late after {multiple:.3g} medians, rescale",
+            effect(waited, _dealt(_rescaled(first <= waited[:, None]), n)),
+            by_median,
+        )
+
+
+def _unequal(setting: Setting) -> Iterator[Candidate]:
+    """No redundancy, shares by speed, the slowest left out; scored on other rounds.
+
+    Shares fitted to the rounds that judge them would look better than they are: each
+    half of the rounds judges those fitted to the other.
+    """
+    latencies, k = setting.latencies, setting.num_workers
+    n = setting.num_partitions or 8 * k
+    rounds = latencies.recorded.num_rounds
+    if rounds < 2:
+        return
+    halves = [np.arange(rounds) % 2 == half for half in (0, 1)]
+    left_out = sorted({0, *(int(np.ceil(k * f)) for f in (0.01, 0.03, 0.06, 0.12))})
+    for dropped in left_out:
+        if dropped > k - 2:
+            continue
+        options = {
+            "num_partitions": n,
+            "left_out": dropped,
+            "capacity": setting.capacity,
+        }
+        folds = []
+        for judged in halves:
+            counts = layouts.balanced_counts(_rows(latencies, ~judged), **options)
+            if counts is None:
+                break
+            seconds = _rows(latencies, judged).seconds(counts / n)
+            folds.append((judged, counts, seconds))
+        final = layouts.balanced_counts(latencies, **options)
+        if final is None or len(folds) < 2:
+            continue
+        seconds = latencies.seconds(final / n)
+        for share in _SHARES:
+            if share < 0.6:
+                continue
+            waited = np.empty(rounds)
+            coefficients = np.empty((rounds, n))
+            for judged, counts, row in folds:
+                holds = counts > 0
+                part = np.where(holds, row, np.inf)
+                # `coverage` counts partitions, which workers bring several at once.
+                owner = layouts.owners(counts)
+                arrivals = np.sort(part[:, owner], axis=1)
+                at = int(np.ceil(share * n * (1 - 1e-12))) - 1
+                waited[judged] = arrivals[:, at]
+                answered = part[:, owner] <= waited[judged][:, None]
+                coefficients[judged] = _rescaled(answered)
+            if not np.isfinite(waited).all():
+                continue
+            whole = share == 1
+            some = f", {dropped} workers left out" if dropped else ""
+            name = f"shares by speed{some}, " + (
+                "wait for all" if whole else f"{share:.0%} of the data, rescale"
+            )
+
+            def build(
+                share: float = share,
+                final: Int[np.ndarray, " k"] = final,
+                waited: np.ndarray = waited,
+                seconds: np.ndarray = seconds,
+            ) -> Built:
+                plan = layouts.shared_out(
+                    _late(seconds, waited), final, name="unequal shares"
+                )
+                rule = _patient(plan, rules.coverage(plan, share), waited, seconds)
+                return plan, decoders.rescaled, rule
+
+            yield Candidate(
+                "shares by speed" + ("" if whole else ", rescale"),
+                name,
+                effect(waited, coefficients),
+                build,
+            )
+
+
+def _library(setting: Setting) -> Iterator[Candidate]:
+    """Codes whose decoders look at who answered, or that weight by 1/(1 − p)."""
+    latencies, k = setting.latencies, setting.num_workers
+    n = setting.num_partitions or k
+    makers: list[tuple[str, float, Callable, Decoder]] = [
+        ("interval code, fixed weights", 1.0, lambda p: codes.interval(
+            p, num_partitions=setting.num_partitions or 4 * k), decoders.fixed),
+    ]
+    if k >= 3 and 2 / k <= setting.capacity and n >= 3:
+        key = jax.random.key(0)
+        makers.append(("stochastic code (SGC)", 2.0, lambda p: codes.stochastic(
+            p, num_partitions=n, replication=2, key=key), decoders.fixed))
+        if n == k:
+            makers.append(("random graph, least squares", 2.0, lambda p:
+                codes.random_graph(p, num_partitions=n, key=key),
+                decoders.least_squares))
+    for kind, load, make, decoder in makers:
+        recorded = latencies.seconds(load / k)
+        for quantile in (0.75, 0.9, 0.97):
+            tau = float(np.quantile(recorded, quantile))
+            if not np.isfinite(tau) or tau <= 0:
+                continue
+            plan = _settled(latencies, make, tau, load / k)
+            if plan is None or plan.batch_sizes.max() > (
+                setting.capacity * plan.num_partitions * (1 + 1e-9)
+            ):
+                continue
+            rule = rules.deadline(plan, tau)
+
+            def build(
+                plan: CodingPlan = plan,
+                decoder: Decoder = decoder,
+                rule: rules.Rule = rule,
+            ) -> Built:
+                return plan, decoder, rule
+
+            yield Candidate(
+                kind,
+                f"{kind}, {rule.name}",
+                played(latencies, *build()),
+                build,
+                is_drifting=True,
+            )
+    for stragglers in (1, 2, 3):
+        if stragglers >= k / 2 or (stragglers + 1) / k > setting.capacity or n != k:
+            continue
+        load = (stragglers + 1) / k
+        waited = np.sort(latencies.seconds(load), axis=1)[:, k - stragglers - 1]
+
+        def cyclic(stragglers: int = stragglers, waited: np.ndarray = waited) -> Built:
+            plan = codes.cyclic_repetition(
+                _late(latencies.seconds((stragglers + 1) / k), waited),
+                num_partitions=n,
+                num_stragglers=stragglers,
+            )
+            rule = rules.first(plan, k - stragglers)
+            return plan, decoders.least_squares, rule
+
+        yield Candidate(
+            "cyclic repetition, exact",
+            f"cyclic repetition, s = {stragglers}",
+            effect(waited, np.ones((waited.size, n))),
+            cyclic,
+        )
+
+
+def _settled(
+    latencies: LoadedTrace, make: Callable, tau: float, load: float
+) -> CodingPlan | None:
+    """Design and p that agree: p at the loads that the code designed for p assigns."""
+    k = latencies.recorded.num_workers
+    loads: np.ndarray = np.full(k, load)
+    plan = None
+    for _ in range(4):
+        p = latencies.probabilities(loads, tau)
+        plan = make(p)
+        new = plan.batch_sizes / plan.num_partitions
+        if np.abs(new - loads).max() <= 0.02 / k:
+            break
+        loads = (loads + new) / 2  # halfway: load makes late, and late takes load off
+    return plan
+
+
+def played(
+    latencies: LoadedTrace, plan: CodingPlan, decoder: Decoder, rule: rules.Rule
+) -> Effect:
+    """The effect of what is built, by what it does in each recorded round."""
+    seconds = latencies.seconds(plan.batch_sizes / plan.num_partitions)
+    rounds = rules.play(rule, seconds)
+    coefficients = _coefficients(decoder, plan, rounds.answered.T)
+    return effect(rounds.waited, np.asarray(coefficients, np.float64).T)
+
+
+def _coefficients(decoder: Decoder, plan: CodingPlan, answered: np.ndarray) -> object:
+    return jax.jit(decoder.coefficients)(plan, answered)
+
+
+def _rows(latencies: LoadedTrace, kept: Bool[np.ndarray, " T"]) -> LoadedTrace:
+    recorded = latencies.recorded
+    return LoadedTrace(
+        recorded._replace(latencies=recorded.latencies[kept]),
+        latencies.load,
+        latencies.slope[kept],
+    )
+
+
+def _shares(
+    first: Float[np.ndarray, "T G"],
+) -> Iterator[tuple[float, Float[np.ndarray, " T"]]]:
+    """The share of the groups that is waited for, and how long that takes."""
+    num_groups = first.shape[1]
+    ordered = np.sort(first, axis=1)
+    seen: set[int] = set()
+    for share in (*_SHARES, (num_groups - 1) / num_groups):
+        count = int(np.ceil(share * num_groups * (1 - 1e-12)))
+        if count < 1 or count in seen or not np.isfinite(ordered[:, count - 1]).all():
+            continue
+        seen.add(count)
+        yield count / num_groups, ordered[:, count - 1]
+
+
+def _rescaled(answered: Bool[np.ndarray, "T G"]) -> Float[np.ndarray, "T G"]:
+    count = answered.sum(1, keepdims=True)
+    return answered * (answered.shape[1] / np.maximum(count, 1))
+
+
+def _dealt(by_group: Float[np.ndarray, "T G"], n: int) -> Float[np.ndarray, "T n"]:
+    return by_group[:, np.arange(n) % by_group.shape[1]]
+
+
+def _late(
+    seconds: Float[np.ndarray, "T k"], waited: Float[np.ndarray, " T"]
+) -> Float[np.ndarray, " k"]:
+    """p_i under a rule, with half a round of each kind beside what was seen."""
+    late = (seconds > waited[:, None]).sum(0)
+    return (late + 0.5) / (seconds.shape[0] + 1)
+
+
+def _patient(
+    plan: CodingPlan,
+    rule: rules.Rule,
+    waited: Float[np.ndarray, " T"],
+    seconds: Float[np.ndarray, "T k"],
+) -> rules.Rule:
+    """The rule, given up where it would take much longer than it ever has."""
+    held = seconds[:, plan.batch_sizes > 0]
+    middle = np.sort(held, axis=1)[:, (held.shape[1] + 1) // 2 - 1]
+    longest = float((waited / np.maximum(middle, 1e-12)).max())
+    if not np.isfinite(longest):
+        return rule
+    return rules.earliest(rule, rules.relative(plan, max(1.0, _PATIENCE * longest)))

@@ -1,0 +1,211 @@
+"""What would coding save me? Codes × decoders × waiting rules, raced over a trace."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from jgc import _checks
+from jgc._plan import CodingPlan
+from jgc.decoders import Decoder
+from jgc.design import rules
+from jgc.design._candidates import (
+    Candidate,
+    Setting,
+    candidates,
+    played,
+)
+from jgc.design._race import race
+from jgc.stragglers import Trace
+from jgc.stragglers._under_load import LoadedTrace, with_load
+
+Progress = Callable[[float, str], None]
+
+_SHOWN_OF_A_KIND = 2
+_FINALISTS = 10
+_SEARCH_DRAWS = 3
+_FINAL_DRAWS = 16
+# What a rule in seconds is marked down by: it fits while workers are as recorded.
+_DRIFT = 1.02
+
+
+@dataclass(frozen=True)
+class Option:
+    """A plan, a decoder and a rule, and what they are predicted to save.
+
+    Attributes:
+        name: in words.
+        kind: the family that it is of.
+        plan: who computes what.
+        decoder: `decoder(plan, answered) -> weights`.
+        rule: `rule(seconds) -> (seconds waited, answered)` of one round, where seconds
+            (k,) are what the workers take under this plan's loads.
+        seconds_per_iteration: mean over the recorded rounds.
+        relative_seconds: predicted time to a loss over that of waiting for all.
+        interval: 90 % of what resampled rounds and all kinds of data give for it.
+        relative_iterations: predicted iterations over those of exact gradients.
+    """
+
+    name: str
+    kind: str
+    plan: CodingPlan
+    decoder: Decoder
+    rule: rules.Rule
+    seconds_per_iteration: float
+    relative_seconds: float
+    interval: tuple[float, float]
+    relative_iterations: float
+
+
+class _Scores(NamedTuple):
+    relative: Float[np.ndarray, " options"]
+    low: Float[np.ndarray, " options"]
+    high: Float[np.ndarray, " options"]
+    objective: Float[np.ndarray, " options"]
+
+
+def advise(
+    trace: Trace,
+    *,
+    work_fraction: float | None = None,
+    slope: ArrayLike | None = None,
+    recorded_load: ArrayLike | None = None,
+    capacity: float | None = None,
+    num_partitions: int | None = None,
+) -> list[Option]:
+    """Ways to train on these workers, the one predicted to be soonest first.
+
+    The first may be "wait for all": then nothing is gained by codes or deadlines.
+
+    Args:
+        trace: recorded latencies (`jgc.stragglers.load_trace`, `trace`).
+        work_fraction: the part of the recorded seconds that is work at an even share
+            1/k of the data, in [0, 1]; see `jgc.stragglers.with_load`.
+        slope: instead, seconds for the whole data set on one worker, one or (k,).
+        recorded_load: with `slope`, the share of the data that each worker had in the
+            trace, one or (k,).
+        capacity: the largest share of the data that a worker may hold, in (0, 1];
+            by default all.
+        num_partitions: n if the data is cut already; by default each option has its
+            own, and deals the data out so that workers' gradients are alike.
+
+    Raises:
+        ValueError: an argument out of its range, neither or both of `work_fraction` and
+            `slope`, or a capacity that the data does not fit into.
+    """
+    latencies = with_load(
+        trace, work_fraction=work_fraction, slope=slope, recorded_load=recorded_load
+    )
+    return search(latencies, capacity=capacity, num_partitions=num_partitions)
+
+
+def search(
+    latencies: LoadedTrace,
+    *,
+    capacity: float | None = None,
+    num_partitions: int | None = None,
+    progress: Progress | None = None,
+) -> list[Option]:
+    """As `advise`, of latencies whose growth with the load is known.
+
+    Args:
+        latencies: of `jgc.stragglers.with_load`.
+        capacity: as in `advise`.
+        num_partitions: as in `advise`.
+        progress: `progress(part, what)`, called as the search goes on.
+
+    Raises:
+        ValueError: as in `advise`.
+    """
+    tell = progress or (lambda part, what: None)
+    k = latencies.recorded.num_workers
+    most = 1.0 if capacity is None else _checks.scalar("capacity", capacity, 0, 1)
+    n = num_partitions and _checks.count("num_partitions", num_partitions)
+    least = 1 / min(k, n or k)
+    if most < least * (1 - 1e-9):
+        raise ValueError(
+            f"capacity must be at least {least:.4g}, an even share of the data, got "
+            f"{most:g}"
+        )
+    setting = Setting(latencies, most, n)
+    found: list[Candidate] = []
+    for part, candidate in candidates(setting):
+        found.append(candidate)
+        tell(0.5 * part, candidate.kind)
+    tell(0.5, "racing them")
+    times = race([one.effect for one in found], draws=_SEARCH_DRAWS)
+    scores = _scores(times, times[0], found)
+    chosen = _finalists(found, scores.objective)
+    tell(0.7, "building the best")
+    built = []
+    for i, one in enumerate(chosen):
+        built.append(one.build())
+        tell(0.7 + 0.2 * i / len(chosen), one.name)
+    # As built and as cross-fitted are both evidence: the trace was seen by the first.
+    effects = [
+        one.effect if one.kind.startswith("shares") else played(latencies, *parts)
+        for one, parts in zip(chosen, built, strict=True)
+    ]
+    times = race(effects, draws=_FINAL_DRAWS, seed=1)
+    scores = _scores(times, times[0], chosen)
+    exact = times[0] / effects[0].waited.mean()
+    options = []
+    for i in np.argsort(scores.objective, kind="stable"):
+        plan, decoder, rule = built[i]
+        seconds = float(effects[i].waited.mean())
+        iterations = float(np.median(times[i] / seconds / exact))
+        options.append(
+            Option(
+                name=chosen[i].name,
+                kind=chosen[i].kind,
+                plan=plan,
+                decoder=decoder,
+                rule=rule,
+                seconds_per_iteration=seconds,
+                relative_seconds=float(scores.relative[i]),
+                interval=(float(scores.low[i]), float(scores.high[i])),
+                relative_iterations=iterations,
+            )
+        )
+    tell(1.0, "done")
+    return options
+
+
+def _scores(
+    times: Float[np.ndarray, "options draws cases"],
+    reference: Float[np.ndarray, "draws cases"],
+    found: Sequence[Candidate],
+) -> _Scores:
+    """The hedge: regret against the best of each case, on average and at worst."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.log(np.minimum(times, 1e12)) - np.log(np.minimum(reference, 1e12))
+    by_case = ratio.mean(1)  # options, cases
+    regret = by_case - by_case.min(0)
+    drift = np.log([_DRIFT if one.is_drifting else 1.0 for one in found])
+    objective = regret.mean(1) + 0.5 * regret.max(1) + drift
+    flat = ratio.reshape(ratio.shape[0], -1)
+    low, high = np.quantile(flat, [0.05, 0.95], axis=1)
+    return _Scores(
+        np.exp(by_case.mean(1)), np.exp(low), np.exp(high), objective
+    )
+
+
+def _finalists(
+    found: Sequence[Candidate], objective: Float[np.ndarray, " options"]
+) -> list[Candidate]:
+    """Wait for all, the best of all, and the best of each kind."""
+    order = np.argsort(objective, kind="stable")
+    picked = [0]
+    counts: dict[str, int] = {}
+    for i in order:
+        kind = found[i].kind
+        counts[kind] = counts.get(kind, 0) + 1
+        if i != 0 and counts[kind] <= _SHOWN_OF_A_KIND:
+            picked.append(int(i))
+    best_of_kind = {found[i].kind: i for i in reversed(picked)}
+    first = picked[: _FINALISTS]
+    kept = [0, *first, *best_of_kind.values()]
+    return [found[i] for i in dict.fromkeys(kept)]
