@@ -2,13 +2,13 @@
 
 A round of the trace says who answered and how long was waited; the decoder says what
 each partition's gradient is multiplied by. A step is one pass over the data with these
-weights (`jgc.training`), so that 256 workers cost what one does. All step sizes run
-at once.
+coefficients (`jgc.training.coded_gradient`), so that 256 workers cost what one does.
+All step sizes run at once.
 """
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,12 @@ from jaxtyping import Array, Float, Int
 
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
-from jgc.design.rules._rounds import play
-from jgc.design.rules._rules import Rule
-from jgc.stragglers._under_load import LoadedTrace
-from jgc.training._simulated import Examples, Loss, Params, coded_gradient
+from jgc.design import rules
+from jgc.stragglers import LoadedTrace
+from jgc.training import Partitions, coded_gradient
+
+# optimizer(step_size): an optax transformation.
+Optimizer = Callable[[Float[Array, ""]], optax.GradientTransformation]
 
 
 class Schedule(NamedTuple):
@@ -39,33 +41,24 @@ class Schedule(NamedTuple):
 def schedule(
     plan: CodingPlan,
     decoder: Decoder,
-    rule: Rule,
+    rule: rules.Rule,
     latencies: LoadedTrace,
     *,
     interruptible: bool = True,
 ) -> Schedule:
     """What plan, decoder and rule make of a trace."""
     seconds = latencies.seconds(plan.batch_sizes / plan.num_partitions)
-    rounds = play(rule, seconds, interruptible=interruptible)
-    return Schedule(
-        rounds.waited, np.asarray(_coefficients(decoder, plan, rounds.answered))
-    )
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _coefficients(
-    decoder: Decoder, plan: CodingPlan, answered: Array
-) -> Float[Array, "T n"]:
-    return decoder.coefficients(plan, answered.T).T
+    rounds = rules.play(rule, seconds, interruptible=interruptible)
+    coefficients = jax.jit(decoder.coefficients)(plan, rounds.answered.T)
+    return Schedule(rounds.waited, np.asarray(coefficients).T)
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "optimizer", "iterations"))
 def losses_of(
-    loss: Loss,
-    optimizer: Callable[[Float[Array, ""]], optax.GradientTransformation],
-    params: Params,
-    examples: Examples,
-    partition: Int[Array, " N"],
+    loss: Any,
+    optimizer: Optimizer,
+    params: Any,
+    data: Partitions,
     coefficients: Float[Array, "T n"],
     step_sizes: Float[Array, " S"],
     *,
@@ -75,28 +68,31 @@ def losses_of(
 
     Args:
         loss: as in `jgc.training`.
-        optimizer: `optimizer(step_size)`, an optax transformation.
+        optimizer: of a step size.
         params: to start from.
-        examples: all data, a leading axis over the N examples.
-        partition: of each example.
+        data: the examples in the plan's partitions; with a batch size the loss is of
+            the batch.
         coefficients: c_j of each round.
         step_sizes: of the mean loss.
         iterations: how many.
     """
-    size = partition.shape[0]
     rounds = coefficients.shape[0]
+    share = jnp.asarray(data.size) / data.num_examples
 
     def run(step_size: Float[Array, ""]) -> Float[Array, " iterations"]:
         rule = optimizer(step_size)
 
         def step(
-            carry: tuple[Params, optax.OptState], t: Int[Array, ""]
-        ) -> tuple[tuple[Params, optax.OptState], Float[Array, ""]]:
+            carry: tuple[Any, optax.OptState], t: Int[Array, ""]
+        ) -> tuple[tuple[Any, optax.OptState], Float[Array, ""]]:
             params, state = carry
-            weights = coefficients[t % rounds][partition] / size
-            gradient, losses = coded_gradient(loss, params, examples, weights)
-            updates, state = rule.update(gradient, state, params)
-            return (optax.apply_updates(params, updates), state), losses.mean()
+            batch = data.batch(jax.random.key(0), t)
+            found = coded_gradient(
+                loss, params, batch, coefficients[t % rounds], key=jax.random.key(t)
+            )
+            updates, state = rule.update(found.gradient, state, params)
+            mean = (share * found.losses).sum()
+            return (optax.apply_updates(params, updates), state), mean
 
         start = (params, rule.init(params))
         return jax.lax.scan(step, start, jnp.arange(iterations))[1]
@@ -104,7 +100,9 @@ def losses_of(
     return jax.vmap(run)(step_sizes)
 
 
-def ends(waited: Float[np.ndarray, " T"], iterations: int) -> Float[np.ndarray, " it"]:
+def begins(
+    waited: Float[np.ndarray, " T"], iterations: int
+) -> Float[np.ndarray, " iterations"]:
     """When each iteration begins, in seconds from the start; rounds repeat."""
     rounds = np.resize(np.asarray(waited, np.float64), iterations)
     return np.concatenate([[0.0], np.cumsum(rounds)[:-1]])
@@ -113,12 +111,20 @@ def ends(waited: Float[np.ndarray, " T"], iterations: int) -> Float[np.ndarray, 
 def seconds_to(
     target: float,
     losses: Float[np.ndarray, "S iterations"],
-    begins: Float[np.ndarray, " iterations"],
+    at: Float[np.ndarray, " iterations"],
     least_loss: float,
 ) -> tuple[float, int]:
     """The least time to a share of the initial gap over all step sizes, and which.
 
-    Infinite where no step size reaches it.
+    Between two iterations the gap is taken to fall geometrically, so that one
+    iteration more or less does not hide what a second is worth. Infinite where no step
+    size reaches the target.
+
+    Args:
+        target: the share.
+        losses: of each step size, before each iteration.
+        at: when the iterations begin.
+        least_loss: L*.
     """
     gap = np.asarray(losses, np.float64) - least_loss
     gap = np.where(np.isfinite(gap), gap, np.inf) / gap[:, :1]
@@ -126,9 +132,9 @@ def seconds_to(
     for row, values in enumerate(gap):
         found = np.flatnonzero(values <= target)
         if found.size and found[0] > 0:
-            at = int(found[0])
-            above, below = np.log(values[at - 1]), np.log(max(values[at], 1e-300))
+            i = int(found[0])
+            above, below = np.log(values[i - 1]), np.log(max(values[i], 1e-300))
             part = (above - np.log(target)) / (above - below)
-            times[row] = begins[at - 1] + part * (begins[at] - begins[at - 1])
+            times[row] = at[i - 1] + part * (at[i] - at[i - 1])
     best = int(times.argmin())
     return float(times[best]), best

@@ -5,12 +5,15 @@ without decoding to solve for are searched in NumPy, hundreds of settings at a t
 only what comes off well is built (`jgc.design._planner`) and scored again as built.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy import sparse
+from scipy.sparse import csgraph
 
 from jgc import codes, decoders
 from jgc._plan import CodingPlan
@@ -18,7 +21,7 @@ from jgc.decoders import Decoder
 from jgc.design import _layouts as layouts
 from jgc.design import rules
 from jgc.design._race import Effect, effect
-from jgc.stragglers._under_load import LoadedTrace
+from jgc.stragglers import LoadedTrace
 
 Built = tuple[CodingPlan, Decoder, rules.Rule]
 
@@ -32,6 +35,7 @@ _QUANTILES = (0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.98, 0.995)
 # A rule that waits for somebody gives up at this multiple of the longest wait in the
 # trace, in medians of the round: what was never seen must not hold everyone up.
 _PATIENCE = 1.5
+_HANDICAP = 1.03
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,16 @@ class Candidate:
         name: of this setting.
         effect: on training, round by round.
         build: makes the plan, the decoder and the rule.
-        is_drifting: whether its rule is in seconds, so that it fits these workers only
-            while they are as fast as recorded.
+        handicap: by which its predicted time is multiplied where the best are picked:
+            for rules in seconds, which fit while workers are as fast as recorded, and
+            for shares by speed, which must be dealt anew when speeds change.
     """
 
     kind: str
     name: str
     effect: Effect
     build: Callable[[], Built]
-    is_drifting: bool = False
+    handicap: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -147,12 +152,16 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
         answered = first <= waited[:, None]
         count = int(answered.sum(1).min())
         is_whole = count == num_groups
-        kind = ("first m, rescale" if is_plain else "fractional repetition, partial")
+        kind = "first m, rescale" if is_plain else "fractional repetition, partial"
         if is_whole:
-            kind = "wait for all, dealt out" if is_plain else (
-                "fractional repetition, exact"
+            kind = (
+                "wait for all, dealt out"
+                if is_plain
+                else ("fractional repetition, exact")
             )
-            name = code + ("wait for all, dealt out" if is_plain else "one of each group")
+            name = code + (
+                "wait for all, dealt out" if is_plain else "one of each group"
+            )
         elif is_plain:
             name = f"the first {count} of {k}, rescale"
         else:
@@ -180,11 +189,13 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
             return plan, decoders.rescaled, rules.deadline(plan, tau)
 
         yield Candidate(
-            "ignore the late, rescale" if is_plain else "fractional repetition, partial",
+            "ignore the late, rescale"
+            if is_plain
+            else "fractional repetition, partial",
             code + f"ignore the late after {tau:.4g} s, rescale",
             effect(waited, coefficients),
             by_deadline,
-            is_drifting=True,
+            handicap=_HANDICAP,
         )
         with np.errstate(invalid="ignore", divide="ignore"):
             multiple = float(np.quantile(first / middle[:, None], quantile))
@@ -192,14 +203,14 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
             continue
         waited = np.minimum(multiple * middle, last)
 
-        def by_median(
-            multiple: float = multiple, waited: np.ndarray = waited
-        ) -> Built:
+        def by_median(multiple: float = multiple, waited: np.ndarray = waited) -> Built:
             plan = plan_for(waited)
             return plan, decoders.rescaled, rules.relative(plan, multiple)
 
         yield Candidate(
-            "ignore the late, rescale" if is_plain else "fractional repetition, partial",
+            "ignore the late, rescale"
+            if is_plain
+            else "fractional repetition, partial",
             code + f"ignore the late after {multiple:.3g} medians, rescale",
             effect(waited, _dealt(_rescaled(first <= waited[:, None]), n)),
             by_median,
@@ -207,10 +218,10 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
 
 
 def _unequal(setting: Setting) -> Iterator[Candidate]:
-    """No redundancy, shares by speed, the slowest left out; scored on other rounds.
+    """No redundancy, shares by speed, the slowest left out; timed on other rounds.
 
-    Shares fitted to the rounds that judge them would look better than they are: each
-    half of the rounds judges those fitted to the other.
+    Shares fitted to the rounds that judge them would look faster than they are: each
+    half of the rounds times those fitted to the other.
     """
     latencies, k = setting.latencies, setting.num_workers
     n = setting.num_partitions or 8 * k
@@ -222,37 +233,30 @@ def _unequal(setting: Setting) -> Iterator[Candidate]:
     for dropped in left_out:
         if dropped > k - 2:
             continue
-        options = {
-            "num_partitions": n,
-            "left_out": dropped,
-            "capacity": setting.capacity,
-        }
-        folds = []
-        for judged in halves:
-            counts = layouts.balanced_counts(_rows(latencies, ~judged), **options)
-            if counts is None:
-                break
-            seconds = _rows(latencies, judged).seconds(counts / n)
-            folds.append((judged, counts, seconds))
-        final = layouts.balanced_counts(latencies, **options)
-        if final is None or len(folds) < 2:
+        fit = functools.partial(
+            layouts.balanced_counts,
+            num_partitions=n,
+            left_out=dropped,
+            capacity=setting.capacity,
+        )
+        counts = [fit(_rows(latencies, ~judged)) for judged in halves]
+        final = fit(latencies)
+        if final is None or any(c is None for c in counts):
             continue
+        arrivals = np.empty((rounds, n))
+        for judged, part in zip(halves, counts, strict=True):
+            timed = _rows(latencies, judged).seconds(part / n)
+            arrivals[judged] = np.sort(timed[:, layouts.owners(part)], axis=1)
         seconds = latencies.seconds(final / n)
+        owner = layouts.owners(final)
+        own = np.sort(seconds[:, owner], axis=1)
         for share in _SHARES:
             if share < 0.6:
                 continue
-            waited = np.empty(rounds)
-            coefficients = np.empty((rounds, n))
-            for judged, counts, row in folds:
-                holds = counts > 0
-                part = np.where(holds, row, np.inf)
-                # `coverage` counts partitions, which workers bring several at once.
-                owner = layouts.owners(counts)
-                arrivals = np.sort(part[:, owner], axis=1)
-                at = int(np.ceil(share * n * (1 - 1e-12))) - 1
-                waited[judged] = arrivals[:, at]
-                answered = part[:, owner] <= waited[judged][:, None]
-                coefficients[judged] = _rescaled(answered)
+            # `coverage` counts partitions, which workers bring several at once.
+            at = int(np.ceil(share * n * (1 - 1e-12))) - 1
+            waited = arrivals[:, at]
+            coefficients = _rescaled(seconds[:, owner] <= own[:, at, None])
             if not np.isfinite(waited).all():
                 continue
             whole = share == 1
@@ -264,7 +268,7 @@ def _unequal(setting: Setting) -> Iterator[Candidate]:
             def build(
                 share: float = share,
                 final: Int[np.ndarray, " k"] = final,
-                waited: np.ndarray = waited,
+                waited: np.ndarray = own[:, at],
                 seconds: np.ndarray = seconds,
             ) -> Built:
                 plan = layouts.shared_out(
@@ -278,6 +282,7 @@ def _unequal(setting: Setting) -> Iterator[Candidate]:
                 name,
                 effect(waited, coefficients),
                 build,
+                handicap=_HANDICAP,
             )
 
 
@@ -285,56 +290,45 @@ def _library(setting: Setting) -> Iterator[Candidate]:
     """Codes whose decoders look at who answered, or that weight by 1/(1 − p)."""
     latencies, k = setting.latencies, setting.num_workers
     n = setting.num_partitions or k
-    makers: list[tuple[str, float, Callable, Decoder]] = [
-        ("interval code, fixed weights", 1.0, lambda p: codes.interval(
-            p, num_partitions=setting.num_partitions or 4 * k), decoders.fixed),
+    key = jax.random.key(0)
+
+    def interval(p: np.ndarray) -> CodingPlan:
+        return codes.interval(p, num_partitions=setting.num_partitions or 4 * k)
+
+    def stochastic(p: np.ndarray) -> CodingPlan:
+        return codes.stochastic(p, num_partitions=n, replication=2, key=key)
+
+    def graph(p: np.ndarray) -> CodingPlan:
+        return codes.random_graph(p, num_partitions=n, key=key)
+
+    makers: list[_Maker] = [
+        _Maker("interval code, fixed weights", 1.0, interval, decoders.fixed)
     ]
-    if k >= 3 and 2 / k <= setting.capacity and n >= 3:
-        key = jax.random.key(0)
-        makers.append(("stochastic code (SGC)", 2.0, lambda p: codes.stochastic(
-            p, num_partitions=n, replication=2, key=key), decoders.fixed))
+    if k >= 4 and 2 / k <= setting.capacity and n >= 3:
+        sgc = "stochastic code (SGC)"
+        makers.append(_Maker(sgc, 2.0, stochastic, decoders.fixed))
         if n == k:
-            makers.append(("random graph, least squares", 2.0, lambda p:
-                codes.random_graph(p, num_partitions=n, key=key),
-                decoders.least_squares))
-    for kind, load, make, decoder in makers:
-        recorded = latencies.seconds(load / k)
-        for quantile in (0.75, 0.9, 0.97):
+            least = "random graph, least squares"
+            makers.append(_Maker(least, 2.0, graph, decoders.graph))
+    for maker in makers:
+        recorded = latencies.seconds(maker.load / k)
+        for quantile in (0.7, 0.85, 0.95):
             tau = float(np.quantile(recorded, quantile))
-            if not np.isfinite(tau) or tau <= 0:
-                continue
-            plan = _settled(latencies, make, tau, load / k)
-            if plan is None or plan.batch_sizes.max() > (
-                setting.capacity * plan.num_partitions * (1 + 1e-9)
-            ):
-                continue
-            rule = rules.deadline(plan, tau)
-
-            def build(
-                plan: CodingPlan = plan,
-                decoder: Decoder = decoder,
-                rule: rules.Rule = rule,
-            ) -> Built:
-                return plan, decoder, rule
-
-            yield Candidate(
-                kind,
-                f"{kind}, {rule.name}",
-                played(latencies, *build()),
-                build,
-                is_drifting=True,
-            )
+            if np.isfinite(tau) and tau > 0:
+                yield from _by_deadline(setting, maker, tau)
     for stragglers in (1, 2, 3):
-        if stragglers >= k / 2 or (stragglers + 1) / k > setting.capacity or n != k:
-            continue
         load = (stragglers + 1) / k
-        waited = np.sort(latencies.seconds(load), axis=1)[:, k - stragglers - 1]
+        if stragglers >= k / 2 or load > setting.capacity or n != k:
+            continue
+        seconds = latencies.seconds(load)
+        waited = np.sort(seconds, axis=1)[:, k - stragglers - 1]
 
-        def cyclic(stragglers: int = stragglers, waited: np.ndarray = waited) -> Built:
+        def cyclic(
+            stragglers: int = stragglers,
+            late: np.ndarray = _late(seconds, waited),
+        ) -> Built:
             plan = codes.cyclic_repetition(
-                _late(latencies.seconds((stragglers + 1) / k), waited),
-                num_partitions=n,
-                num_stragglers=stragglers,
+                late, num_partitions=n, num_stragglers=stragglers
             )
             rule = rules.first(plan, k - stragglers)
             return plan, decoders.least_squares, rule
@@ -347,20 +341,79 @@ def _library(setting: Setting) -> Iterator[Candidate]:
         )
 
 
+@dataclass(frozen=True)
+class _Maker:
+    kind: str
+    load: float  # about, to begin with
+    make: Callable[[np.ndarray], CodingPlan]
+    decoder: Decoder
+
+
+def _by_deadline(setting: Setting, maker: _Maker, tau: float) -> Iterator[Candidate]:
+    latencies, k = setting.latencies, setting.num_workers
+    plan = _settled(latencies, maker.make, tau, maker.load / k)
+    load = plan.batch_sizes / plan.num_partitions
+    if load.max() > setting.capacity * (1 + 1e-9):
+        return
+    held = load > 0
+    seconds = latencies.seconds(load)
+    answered = held & (seconds <= tau)
+    waited = np.minimum(tau, seconds[:, held].max(1))
+    if maker.decoder.is_fixed:
+        coefficients = (answered * np.asarray(plan.weights)) @ plan.encoding_matrix()
+    else:
+        coefficients = _graph_coefficients(plan, answered)
+
+    def build() -> Built:
+        return plan, maker.decoder, rules.deadline(plan, tau)
+
+    yield Candidate(
+        maker.kind,
+        f"{maker.kind}, until {tau:.4g} s",
+        effect(waited, coefficients),
+        build,
+        handicap=_HANDICAP,
+    )
+
+
+def _graph_coefficients(
+    plan: CodingPlan, answered: Bool[np.ndarray, "T k"]
+) -> Float[np.ndarray, "T n"]:
+    """What `decoders.graph` computes, on the host: components of the double cover."""
+    k, n = plan.num_workers, plan.num_partitions
+    low, high = np.full(k, n), np.full(k, -1)
+    np.minimum.at(low, plan.edge_worker, plan.edge_partition)
+    np.maximum.at(high, plan.edge_worker, plan.edge_partition)
+    result = np.empty((answered.shape[0], n))
+    for t, came in enumerate(answered & (high >= 0)):
+        tail = np.concatenate([low[came], high[came]])
+        head = np.concatenate([high[came], low[came]]) + n
+        cover = sparse.coo_array(
+            (np.ones(tail.size), (tail, head)), shape=(2 * n, 2 * n)
+        )
+        label = csgraph.connected_components(cover, directed=False)[1]
+        size = np.bincount(label)
+        plus = np.bincount(label[:n], minlength=size.size)
+        result[t] = 2 * (1 - plus / size)[label[:n]]
+    return result
+
+
 def _settled(
-    latencies: LoadedTrace, make: Callable, tau: float, load: float
-) -> CodingPlan | None:
+    latencies: LoadedTrace,
+    make: Callable[[np.ndarray], CodingPlan],
+    tau: float,
+    load: float,
+) -> CodingPlan:
     """Design and p that agree: p at the loads that the code designed for p assigns."""
     k = latencies.recorded.num_workers
     loads: np.ndarray = np.full(k, load)
-    plan = None
-    for _ in range(4):
-        p = latencies.probabilities(loads, tau)
-        plan = make(p)
+    for _ in range(6):
+        plan = make(latencies.probabilities(loads, tau))
         new = plan.batch_sizes / plan.num_partitions
-        if np.abs(new - loads).max() <= 0.02 / k:
+        if np.abs(new - loads).max() <= 0.05 / k:
             break
-        loads = (loads + new) / 2  # halfway: load makes late, and late takes load off
+        # Halfway, as more load makes late and being late takes load off.
+        loads = (loads + new) / 2
     return plan
 
 
@@ -370,12 +423,8 @@ def played(
     """The effect of what is built, by what it does in each recorded round."""
     seconds = latencies.seconds(plan.batch_sizes / plan.num_partitions)
     rounds = rules.play(rule, seconds)
-    coefficients = _coefficients(decoder, plan, rounds.answered.T)
+    coefficients = jax.jit(decoder.coefficients)(plan, rounds.answered.T)
     return effect(rounds.waited, np.asarray(coefficients, np.float64).T)
-
-
-def _coefficients(decoder: Decoder, plan: CodingPlan, answered: np.ndarray) -> object:
-    return jax.jit(decoder.coefficients)(plan, answered)
 
 
 def _rows(latencies: LoadedTrace, kept: Bool[np.ndarray, " T"]) -> LoadedTrace:

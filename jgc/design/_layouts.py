@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jgc._plan import CodingPlan
-from jgc.codes._edges import plan_from_edges
-from jgc.stragglers._under_load import LoadedTrace
+from jgc.stragglers import LoadedTrace
 
 
 def group_of_each(
@@ -38,11 +37,11 @@ def grouped(
     held = [np.arange(g, n, num_groups) for g in range(num_groups)]
     worker = np.repeat(np.arange(group.size), [held[g].size for g in group])
     partition = np.concatenate([held[g] for g in group])
-    return plan_from_edges(
-        p,
+    return CodingPlan.from_edges(
         worker,
         partition,
-        coefficient=np.ones(worker.size),
+        np.ones(worker.size),
+        p=p,
         weights=np.ones(group.size),
         num_partitions=n,
         name=name,
@@ -63,11 +62,11 @@ def shared_out(
 ) -> CodingPlan:
     """No redundancy: worker i has counts[i] partitions of Σ counts, evenly spread."""
     owner = owners(counts)
-    return plan_from_edges(
-        p,
+    return CodingPlan.from_edges(
         owner,
         np.arange(owner.size),
-        coefficient=np.ones(owner.size),
+        np.ones(owner.size),
+        p=p,
         weights=np.ones(counts.size),
         num_partitions=owner.size,
         name=name,
@@ -134,9 +133,7 @@ def balanced_counts(
         base = typical - slope * latencies.load
 
         def shares(time: float) -> Float[np.ndarray, " k"]:
-            wanted = np.divide(
-                time - base, slope, out=np.zeros(k), where=slope > 0
-            )
+            wanted = np.divide(time - base, slope, out=np.zeros(k), where=slope > 0)
             return np.clip(wanted, 0, limit)
 
         low, high = 0.0, float((base + slope).max())

@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-_MODES = 6  # eigenvalues, from 1 down to 1/_CONDITION
+_MODES = 5  # eigenvalues, from 1 down to 1/_CONDITION
+_SAMPLES = 4  # of the offsets, over which the gap is a mean
 _CONDITION = 10.0
 _STEP_SIZES = np.geomspace(0.12, 1.9, 14)
 _ITERATIONS = 160
@@ -45,11 +46,13 @@ class Regime(NamedTuple):
 
 REGIMES = (
     Regime(0.002, 0.0),
-    Regime(0.01, 0.0),
-    Regime(0.03, 0.0),
-    Regime(0.01, 1.0),
+    Regime(0.008, 0.0),
+    Regime(0.008, 0.5),
+    Regime(0.02, 0.0),
 )
 TARGETS = (1e-2, 1e-3)
+# Of the cases (targets × regimes, in this order): so few data are the exception.
+CASE_WEIGHTS = np.tile([0.3, 0.4, 0.2, 0.1], len(TARGETS)) / len(TARGETS)
 
 
 class Effect(NamedTuple):
@@ -58,20 +61,21 @@ class Effect(NamedTuple):
     Attributes:
         waited: seconds (R,).
         scale: s (R,).
-        sampling: b of sampling offsets of unit size (R, modes).
+        sampling: b of sampling offsets of unit size (R, modes · samples).
         contrast: b of contrast offsets of unit size (R,).
     """
 
     waited: Float[np.ndarray, " R"]
     scale: Float[np.ndarray, " R"]
-    sampling: Float[np.ndarray, "R modes"]
+    sampling: Float[np.ndarray, "R draws"]
     contrast: Float[np.ndarray, " R"]
 
 
 @functools.lru_cache(maxsize=256)
-def _offsets(n: int) -> tuple[Float[np.ndarray, "n modes"], Float[np.ndarray, " n"]]:
+def _offsets(n: int) -> tuple[Float[np.ndarray, "n draws"], Float[np.ndarray, " n"]]:
     """Of n partitions, as means over the pieces that they are made of."""
-    drawn = np.random.default_rng(0).normal(size=(_GRID, _MODES)) * np.sqrt(_GRID)
+    drawn = np.random.default_rng(0).normal(size=(_GRID, _MODES * _SAMPLES))
+    drawn *= np.sqrt(_GRID)
     side = np.where(np.arange(_GRID) < _GRID // 2, 1.0, -1.0)
     pieces = np.column_stack([drawn - drawn.mean(0), side])
     if n <= _GRID:
@@ -99,7 +103,11 @@ def effect(
 
 
 def race(
-    effects: Sequence[Effect], *, draws: int, seed: int = 0
+    effects: Sequence[Effect],
+    *,
+    draws: int,
+    seed: int = 0,
+    targets: tuple[float, ...] = TARGETS,
 ) -> Float[np.ndarray, "options draws cases"]:
     """Seconds of each option to each target in each regime, at its best step size.
 
@@ -110,6 +118,7 @@ def race(
         effects: of options over the same rounds.
         draws: at least 1; the first takes the rounds in equal shares.
         seed: of the draws.
+        targets: shares of the initial gap; cases are targets × regimes.
     """
     rounds = effects[0].waited.size
     rng = np.random.default_rng(seed)
@@ -123,55 +132,61 @@ def race(
     # One program for any number of options up to the next power of two.
     padding = max(16, 1 << (len(effects) - 1).bit_length()) - len(effects)
     padded = [np.concatenate([a, np.repeat(a[:1], padding, 0)]) for a in stacked]
-    times = _all_times(tuple(padded), order.astype(np.int32))
-    return np.asarray(times, np.float64)[: len(effects)]
+    times = _all_times(tuple(padded), order.astype(np.int32), targets)
+    times = np.asarray(times, np.float64)[: len(effects)]
+    return np.where(np.isnan(times), np.inf, times)  # of rounds that never end
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="targets")
 def _all_times(
     effects: tuple[Float[Array, "options R ..."], ...],
     order: Int[Array, "draws iterations"],
+    targets: tuple[float, ...],
 ) -> Float[Array, "options draws cases"]:
-    return jax.lax.map(lambda one: _times(*one, order), effects, batch_size=16)
+    return jax.lax.map(lambda one: _times(*one, order, targets), effects, batch_size=16)
 
 
 def _times(
     waited: Float[Array, " R"],
     scale: Float[Array, " R"],
-    sampling: Float[Array, "R modes"],
+    sampling: Float[Array, "R draws"],
     contrast: Float[Array, " R"],
     order: Int[Array, "draws iterations"],
+    targets: tuple[float, ...],
 ) -> Float[Array, "draws cases"]:
+    # Axes: regimes, step sizes, samples, modes.
     eigenvalues = jnp.asarray(np.geomspace(1, 1 / _CONDITION, _MODES), jnp.float32)
     # Every mode has an equal part of the gap Σ λ x².
     unit = 1 / jnp.sqrt(eigenvalues * _MODES)
-    regimes = jnp.asarray(REGIMES, jnp.float32)
-    targets = jnp.log(jnp.asarray(TARGETS, jnp.float32))
-    step = jnp.asarray(_STEP_SIZES, jnp.float32)[:, None] * eigenvalues  # (S, modes)
+    regimes = jnp.sqrt(jnp.asarray(REGIMES, jnp.float32))[:, None, None, None, :]
+    aims = jnp.log(jnp.asarray(targets, jnp.float32))[:, None, None]
+    step = jnp.asarray(_STEP_SIZES, jnp.float32)[:, None, None] * eigenvalues
+    drawn = sampling.reshape(-1, _SAMPLES, _MODES)
     offsets = unit * (
-        jnp.sqrt(regimes[:, 0])[:, None, None] * sampling
-        + jnp.sqrt(regimes[:, 1])[:, None, None] * contrast[:, None]
-    )  # (regimes, R, modes)
+        regimes[..., 0] * drawn + regimes[..., 1] * contrast[:, None, None]
+    )
 
     def run(order: Int[Array, " iterations"]) -> Float[Array, " cases"]:
         shape = (len(REGIMES), _STEP_SIZES.size)
+        everywhere = (*shape, _SAMPLES, _MODES)
 
         def iterate(carry: tuple, round: Int[Array, ""]) -> tuple[tuple, None]:
             x, gap, seconds, reached = carry
-            b = offsets[:, round][:, None]  # (regimes, 1, modes)
+            b = offsets[:, round][:, None]
             x = x - step * (scale[round] * x - b)
-            new = jnp.log(jnp.clip((eigenvalues * x**2).sum(-1), 1e-12, 1e6))
-            part = (gap - targets[:, None, None]) / jnp.maximum(gap - new, 1e-9)
+            total = (eigenvalues * x**2).sum(-1).mean(-1)
+            new = jnp.log(jnp.clip(total, 1e-12, 1e6))
+            part = (gap - aims) / jnp.maximum(gap - new, 1e-9)
             hit = seconds + jnp.clip(part, 0, 1) * waited[round]
-            is_new = (new <= targets[:, None, None]) & jnp.isinf(reached)
+            is_new = (new <= aims) & jnp.isinf(reached)
             reached = jnp.where(is_new, hit, reached)
             return (x, new, seconds + waited[round], reached), None
 
         start = (
-            jnp.broadcast_to(unit, (*shape, _MODES)),
+            jnp.broadcast_to(unit, everywhere),
             jnp.zeros(shape),
             jnp.zeros(()),
-            jnp.full((len(TARGETS), *shape), jnp.inf),
+            jnp.full((len(targets), *shape), jnp.inf),
         )
         (_, _, _, reached), _ = jax.lax.scan(iterate, start, order)
         return reached.min(-1).reshape(-1)

@@ -148,8 +148,10 @@ def slope_of(
     Raises:
         ValueError: equal loads, or traces of different workers.
     """
-    low, high = (_checks.scalar(n, v, 0, 1) for n, v in (
-        ("load", load), ("other_load", other_load)))
+    low, high = (
+        _checks.scalar(n, v, 0, 1)
+        for n, v in (("load", load), ("other_load", other_load))
+    )
     if low == high:
         raise ValueError(f"other_load must differ from load, got {low:g} for both")
     if recorded.num_workers != other.num_workers:
@@ -157,14 +159,18 @@ def slope_of(
             f"other must have the {recorded.num_workers} workers of the first trace, "
             f"got {other.num_workers}"
         )
-    medians = [np.median(t.latencies.astype(np.float64), axis=0)
-               for t in (recorded, other)]
+    medians = [
+        np.median(t.latencies.astype(np.float64), axis=0) for t in (recorded, other)
+    ]
     each = (medians[1] - medians[0]) / (high - low)
     typical = float(np.median(each))
-    noise = sum(
-        (np.pi / 2) * t.latencies.astype(np.float64).var(0).mean() / t.num_rounds
-        for t in (recorded, other)
-    ) / (high - low) ** 2
+    noise = (
+        sum(
+            (np.pi / 2) * t.latencies.astype(np.float64).var(0).mean() / t.num_rounds
+            for t in (recorded, other)
+        )
+        / (high - low) ** 2
+    )
     spread = max(float(each.var()) - noise, 0.0)
     kept = spread / (spread + noise) if spread + noise > 0 else 0.0
     return np.maximum(typical + kept * (each - typical), 0.0)

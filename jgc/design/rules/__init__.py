@@ -6,6 +6,7 @@ A rule is made for a plan, since workers without data are not waited for: `every
 runs recorded rounds under a rule.
 """
 
+from jgc.design.rules._files import from_json, to_json
 from jgc.design.rules._rounds import Rounds, play
 from jgc.design.rules._rules import (
     Rule,
@@ -28,7 +29,9 @@ __all__ = [
     "error_below",
     "everyone",
     "first",
+    "from_json",
     "latest",
     "play",
     "relative",
+    "to_json",
 ]

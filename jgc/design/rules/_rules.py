@@ -73,7 +73,7 @@ def _rule(cls: type) -> type:
 
 
 @_rule
-class _Deadline(Rule):
+class Deadline(Rule):
     holds: Bool[Array, " k"]
     seconds: Float[Array, ""]
 
@@ -86,7 +86,7 @@ class _Deadline(Rule):
 
 
 @_rule
-class _First(Rule):
+class First(Rule):
     holds: Bool[Array, " k"]
     count: Int[Array, ""]
 
@@ -101,7 +101,7 @@ class _First(Rule):
 
 
 @_rule
-class _Relative(Rule):
+class Relative(Rule):
     holds: Bool[Array, " k"]
     count: Int[Array, ""]
     multiple: Float[Array, ""]
@@ -116,7 +116,7 @@ class _Relative(Rule):
 
 
 @_rule
-class _Coverage(Rule):
+class Coverage(Rule):
     holds: Bool[Array, " k"]
     edge_worker: Int[Array, " E"]
     edge_partition: Int[Array, " E"]
@@ -138,7 +138,7 @@ class _Coverage(Rule):
 
 
 @_rule
-class _ErrorBelow(Rule):
+class ErrorBelow(Rule):
     holds: Bool[Array, " k"]
     epsilon: Float[Array, ""]
     error: Callable[[Bool[Array, "k trials"]], Float[Array, " trials"]] = field(
@@ -150,8 +150,7 @@ class _ErrorBelow(Rule):
         rank = jnp.argsort(order)
         prefixes = rank[:, None] < 1 + jnp.arange(seconds.size)
         met = self.error(prefixes) <= self.epsilon
-        # The last rank by which the error is small for good, or the first: a rule
-        # stops at the first, as it cannot know what a longer wait would bring.
+        # The first time, as a rule cannot know what a longer wait would bring.
         at = jnp.argmax(met)
         return jnp.where(met.any(), seconds[order][at], jnp.inf)
 
@@ -161,21 +160,21 @@ class _ErrorBelow(Rule):
 
 
 @_rule
-class _Combined(Rule):
+class Combined(Rule):
     holds: Bool[Array, " k"]
-    first: Rule
-    second: Rule
+    one: Rule
+    other: Rule
     is_earliest: bool = field(metadata={"static": True})
 
     def stop(self, seconds: Seconds) -> Float[Array, ""]:
         pick = jnp.minimum if self.is_earliest else jnp.maximum
-        return pick(self.first.stop(seconds), self.second.stop(seconds))
+        return pick(self.one.stop(seconds), self.other.stop(seconds))
 
     @property
     def name(self) -> str:
         which = "or" if self.is_earliest else "and"
         when = "whichever is first" if self.is_earliest else "whichever is last"
-        return f"{self.first.name} {which} {self.second.name}, {when}"
+        return f"{self.one.name} {which} {self.other.name}, {when}"
 
 
 def _holders(plan: CodingPlan) -> Bool[np.ndarray, " k"]:
@@ -192,7 +191,7 @@ def deadline(plan: CodingPlan, seconds: float) -> Rule:
     Raises:
         ValueError: `seconds` is not a positive number.
     """
-    return _Deadline(_holders(plan), np.float64(positive_deadline(seconds)))
+    return Deadline(_holders(plan), np.float64(positive_deadline(seconds)))
 
 
 def first(plan: CodingPlan, count: int) -> Rule:
@@ -205,12 +204,12 @@ def first(plan: CodingPlan, count: int) -> Rule:
     Raises:
         ValueError: m out of its range.
     """
-    return _First(_holders(plan), _number("count", plan, count))
+    return First(_holders(plan), _number("count", plan, count))
 
 
 def everyone(plan: CodingPlan) -> Rule:
     """Waits for all workers that hold data."""
-    return _First(_holders(plan), np.int64(_holders(plan).sum()))
+    return First(_holders(plan), np.int64(_holders(plan).sum()))
 
 
 def relative(plan: CodingPlan, multiple: float) -> Rule:
@@ -227,7 +226,7 @@ def relative(plan: CodingPlan, multiple: float) -> Rule:
     """
     multiple = _checks.scalar("multiple", multiple, low=1.0)
     held = _holders(plan)
-    return _Relative(held, np.int64((held.sum() + 1) // 2), np.float64(multiple))
+    return Relative(held, np.int64((held.sum() + 1) // 2), np.float64(multiple))
 
 
 def coverage(plan: CodingPlan, share: float = 1.0) -> Rule:
@@ -247,7 +246,7 @@ def coverage(plan: CodingPlan, share: float = 1.0) -> Rule:
     if share == 0:
         raise ValueError("share must be above 0, got 0")
     n = plan.num_partitions
-    return _Coverage(
+    return Coverage(
         _holders(plan),
         np.asarray(plan.edge_worker),
         np.asarray(plan.edge_partition),
@@ -276,7 +275,7 @@ def error_below(
         ValueError: a negative ε.
     """
     epsilon = _checks.scalar("epsilon", epsilon, low=0)
-    return _ErrorBelow(_holders(plan), np.float64(epsilon), error)
+    return ErrorBelow(_holders(plan), np.float64(epsilon), error)
 
 
 def earliest(one: Rule, other: Rule) -> Rule:
@@ -285,7 +284,7 @@ def earliest(one: Rule, other: Rule) -> Rule:
     `earliest(coverage(plan), deadline(plan, 2.0))` is exact where that takes no more
     than two seconds.
     """
-    return _Combined(one.holds, one, other, True)
+    return Combined(one.holds, one, other, True)
 
 
 def latest(one: Rule, other: Rule) -> Rule:
@@ -294,7 +293,7 @@ def latest(one: Rule, other: Rule) -> Rule:
     `latest(deadline(plan, 1.0), first(plan, 6))` waits longer where a round is slow as
     a whole, rather than go on with next to nothing.
     """
-    return _Combined(one.holds, one, other, False)
+    return Combined(one.holds, one, other, False)
 
 
 def _number(name: str, plan: CodingPlan, value: int) -> np.int64:
