@@ -60,6 +60,8 @@ def default() -> ConfigDict:
     config.ray.deadline = 0.0
 
     config.logistic = ConfigDict()  # the generated data of logistic regression
+    # The scales of the features, from 10^-1 to 10^1: what a second moment evens out.
+    config.logistic.log_scales = (-1.0, 1.0)
     config.logistic.num_train = 1000
     config.logistic.num_validation = 500
     config.logistic.dimension = 20

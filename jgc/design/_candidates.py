@@ -79,7 +79,7 @@ class Setting:
         return self.latencies.recorded.num_workers
 
     def partitions(self, pieces: int) -> int:
-        """n for a placement in so many pieces: several a piece, spread over the data."""
+        """n for a placement in so many pieces: several a piece."""
         if self.num_partitions is not None:
             return self.num_partitions
         return pieces * max(4, -(-64 // pieces))
@@ -176,9 +176,10 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
             kind, name, effect(waited, _dealt(_rescaled(answered), n)), build
         )
     last = first.max(1)
-    middle = np.median(seconds, axis=1)
+    # The median as `rules.relative` has it: of an even number the lower of two.
+    middle = np.sort(seconds, axis=1)[:, (k + 1) // 2 - 1]
     for quantile in _QUANTILES:
-        tau = float(np.quantile(first, quantile))
+        tau = float(np.quantile(first, quantile, method="lower"))
         if tau <= 0 or not np.isfinite(tau):
             continue
         waited = np.minimum(tau, last)
@@ -186,7 +187,7 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
 
         def by_deadline(tau: float = tau, waited: np.ndarray = waited) -> Built:
             plan = plan_for(waited)
-            return plan, decoders.rescaled, rules.deadline(plan, tau)
+            return plan, decoders.rescaled, _or_all(plan, rules.deadline(plan, tau))
 
         yield Candidate(
             "ignore the late, rescale"
@@ -198,14 +199,16 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
             handicap=_HANDICAP,
         )
         with np.errstate(invalid="ignore", divide="ignore"):
-            multiple = float(np.quantile(first / middle[:, None], quantile))
+            multiples = first / middle[:, None]
+            multiple = float(np.quantile(multiples, quantile, method="lower"))
         if not np.isfinite(multiple) or multiple < 1:
             continue
         waited = np.minimum(multiple * middle, last)
 
         def by_median(multiple: float = multiple, waited: np.ndarray = waited) -> Built:
             plan = plan_for(waited)
-            return plan, decoders.rescaled, rules.relative(plan, multiple)
+            rule = _or_all(plan, rules.relative(plan, multiple))
+            return plan, decoders.rescaled, rule
 
         yield Candidate(
             "ignore the late, rescale"
@@ -239,12 +242,13 @@ def _unequal(setting: Setting) -> Iterator[Candidate]:
             left_out=dropped,
             capacity=setting.capacity,
         )
-        counts = [fit(_rows(latencies, ~judged)) for judged in halves]
+        fitted = [fit(_rows(latencies, ~judged)) for judged in halves]
         final = fit(latencies)
-        if final is None or any(c is None for c in counts):
+        if final is None or any(part is None for part in fitted):
             continue
         arrivals = np.empty((rounds, n))
-        for judged, part in zip(halves, counts, strict=True):
+        for judged, part in zip(halves, fitted, strict=True):
+            assert part is not None
             timed = _rows(latencies, judged).seconds(part / n)
             arrivals[judged] = np.sort(timed[:, layouts.owners(part)], axis=1)
         seconds = latencies.seconds(final / n)
@@ -313,7 +317,7 @@ def _library(setting: Setting) -> Iterator[Candidate]:
     for maker in makers:
         recorded = latencies.seconds(maker.load / k)
         for quantile in (0.7, 0.85, 0.95):
-            tau = float(np.quantile(recorded, quantile))
+            tau = float(np.quantile(recorded, quantile, method="lower"))
             if np.isfinite(tau) and tau > 0:
                 yield from _by_deadline(setting, maker, tau)
     for stragglers in (1, 2, 3):
@@ -325,10 +329,11 @@ def _library(setting: Setting) -> Iterator[Candidate]:
 
         def cyclic(
             stragglers: int = stragglers,
-            late: np.ndarray = _late(seconds, waited),
+            seconds: np.ndarray = seconds,
+            waited: np.ndarray = waited,
         ) -> Built:
             plan = codes.cyclic_repetition(
-                late, num_partitions=n, num_stragglers=stragglers
+                _late(seconds, waited), num_partitions=n, num_stragglers=stragglers
             )
             rule = rules.first(plan, k - stragglers)
             return plan, decoders.least_squares, rule
@@ -466,6 +471,13 @@ def _late(
     """p_i under a rule, with half a round of each kind beside what was seen."""
     late = (seconds > waited[:, None]).sum(0)
     return (late + 0.5) / (seconds.shape[0] + 1)
+
+
+def _or_all(plan: CodingPlan, rule: rules.Rule) -> rules.Rule:
+    """The rule, ended by one answer of each group: more would change nothing."""
+    if plan.load == 1:
+        return rule
+    return rules.earliest(rule, rules.coverage(plan))
 
 
 def _patient(

@@ -1,4 +1,4 @@
-"""Who holds what, spread over the data's order: every worker gets a sample of all of it.
+"""Who holds what, spread over the data's order: each worker gets a sample of it all.
 
 Partitions are often in an order that means something: by class, by date, by user. Dealt
 out like cards rather than cut in runs, the data of one worker resembles that of all,

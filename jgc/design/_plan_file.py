@@ -71,7 +71,7 @@ def read_plan(path: str | Path) -> tuple[CodingPlan, dict[str, Any]]:
     except Exception as error:  # zipfile and NumPy raise a dozen kinds at damage
         raise ValueError(f"{path} is not a plan that jgc wrote: {error}") from error
     try:
-        return _checked_plan(about, arrays)
+        return _checked_plan(about, arrays), about
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold a sound plan: {error}") from error
 

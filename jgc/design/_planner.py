@@ -17,7 +17,7 @@ from jgc.design._candidates import (
     Setting,
     candidates,
 )
-from jgc.design._race import CASE_WEIGHTS, race
+from jgc.design._race import CASE_WEIGHTS, Effect, race
 from jgc.stragglers import LoadedTrace, Trace, with_load
 
 Progress = Callable[[float, str], None]
@@ -129,7 +129,11 @@ def search(
     tell = progress or (lambda part, what: None)
     k = latencies.recorded.num_workers
     most = 1.0 if capacity is None else _checks.scalar("capacity", capacity, 0, 1)
-    n = num_partitions and _checks.count("num_partitions", num_partitions)
+    n = (
+        None
+        if num_partitions is None
+        else _checks.count("num_partitions", num_partitions)
+    )
     least = 1 / min(k, n or k)
     if most < least * (1 - 1e-9):
         raise ValueError(
@@ -153,12 +157,12 @@ def search(
     effects = [one.effect for one in chosen]
     times = race(effects, draws=_FINAL_DRAWS, seed=1)
     scores = _scores(times, times[0], chosen)
-    exact = times[0] / effects[0].waited.mean()
+    exact = _iterations(times[0], effects[0])
     options = []
     for i in np.argsort(scores.relative, kind="stable"):
         plan, decoder, rule = built[i]
         seconds = float(effects[i].waited.mean())
-        iterations = float(np.median(times[i] / seconds / exact))
+        iterations = float(np.median(_iterations(times[i], effects[i]) / exact))
         options.append(
             Option(
                 name=chosen[i].name,
@@ -175,6 +179,12 @@ def search(
         )
     tell(1.0, "done")
     return options
+
+
+def _iterations(times: Float[np.ndarray, "draws cases"], one: Effect) -> np.ndarray:
+    seconds = one.waited.mean()
+    # Where waiting for all never ends there is nothing to compare with.
+    return times / seconds if np.isfinite(seconds) else np.full(times.shape, np.nan)
 
 
 def _pair(values: Float[np.ndarray, " 2"]) -> tuple[float, float]:

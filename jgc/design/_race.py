@@ -143,17 +143,17 @@ def _all_times(
     order: Int[Array, "draws iterations"],
     targets: tuple[float, ...],
 ) -> Float[Array, "options draws cases"]:
-    return jax.lax.map(lambda one: _times(*one, order, targets), effects, batch_size=16)
+    return jax.lax.map(
+        functools.partial(_times, order=order, targets=targets), effects, batch_size=16
+    )
 
 
 def _times(
-    waited: Float[Array, " R"],
-    scale: Float[Array, " R"],
-    sampling: Float[Array, "R draws"],
-    contrast: Float[Array, " R"],
+    effect: tuple[Float[Array, "R ..."], ...],
     order: Int[Array, "draws iterations"],
     targets: tuple[float, ...],
 ) -> Float[Array, "draws cases"]:
+    waited, scale, sampling, contrast = effect
     # Axes: regimes, step sizes, samples, modes.
     eigenvalues = jnp.asarray(np.geomspace(1, 1 / _CONDITION, _MODES), jnp.float32)
     # Every mode has an equal part of the gap Σ λ x².

@@ -235,12 +235,11 @@ def _pictures(
 
 def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [*[*(cell.rjust(w) for cell, w in zip(row, widths, strict=True))][:-1], row[-1]]
-        )
-        for row in (header, *rows)
-    )
+    lines = []
+    for row in (header, *rows):
+        cells = [cell.rjust(w) for cell, w in zip(row, widths, strict=True)]
+        lines.append("  ".join([*cells[:-1], row[-1]]))
+    return "\n".join(lines)
 
 
 class _Progress:

@@ -1,4 +1,4 @@
-"""Latencies that know how much data a worker has: recorded under one load, asked of any.
+"""Latencies that know how much data a worker has: recorded once, asked of any load.
 
 A worker given the share x of the data takes T + slope · (x − recorded load) seconds,
 where T is what was recorded. Rounds are kept whole, so that workers which are slow
@@ -124,6 +124,7 @@ def with_load(
             "slope needs recorded_load, the share of the data that each worker had "
             "when the trace was recorded"
         )
+    assert slope is not None
     per_load = _checks.one_or_each("slope", slope, k, "worker")
     _checks.within("slope", per_load, 0, np.inf)
     load = _checks.one_or_each("recorded_load", recorded_load, k, "worker")

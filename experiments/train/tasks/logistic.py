@@ -12,9 +12,6 @@ from experiments.train.tasks.task import Task
 from jgc.training import arrays
 from jgc.training._loss import Params
 
-# The scales of the features, from 10^−1 to 10^1: what a second moment evens out.
-_SCALES = (-1.0, 1.0)
-
 
 def make_task(config: Any) -> Task:
     """log(1 + e^{−y (xᵀβ + b)}) + λ/2 ‖β‖², y = ±1, from β = 0.
@@ -26,7 +23,9 @@ def make_task(config: Any) -> Task:
     total = settings.num_train + settings.num_validation
     x, signal, partition = make_data(total, settings.dimension, n)
     examples = {
-        "features": np.float32(x * np.logspace(*_SCALES, settings.dimension)),
+        "features": np.float32(
+            x * np.logspace(*settings.log_scales, settings.dimension)
+        ),
         "positive": signal > 0,
     }
     # Spread evenly: make_data has partitions one after another.

@@ -1,4 +1,4 @@
-"""Waiting rules: when the master stops waiting, as pure functions of who takes how long.
+"""Waiting rules: when the master stops waiting, given how long each worker takes.
 
 A rule is made for a plan, since workers without data are not waited for: `everyone`,
 `first` (backup workers), `deadline`, `relative` (to the round's median), `coverage`

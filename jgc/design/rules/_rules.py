@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from jgc import _checks
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc.stragglers._latency import positive_deadline
 
 Seconds = Float[Array, " k"]
@@ -30,7 +30,7 @@ class Rule:
     Made for one plan: workers that hold no data are neither waited for nor counted.
     """
 
-    holds: Bool[Array, " k"]
+    holds: Bool[AnyArray, " k"]
 
     @abstractmethod
     def stop(self, seconds: Seconds) -> Float[Array, ""]:
@@ -68,14 +68,11 @@ class Rule:
         return waited, (seconds <= waited) & jnp.isfinite(seconds)
 
 
-def _rule(cls: type) -> type:
-    return jax.tree_util.register_dataclass(dataclass(frozen=True, eq=False)(cls))
-
-
-@_rule
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class Deadline(Rule):
-    holds: Bool[Array, " k"]
-    seconds: Float[Array, ""]
+    holds: Bool[AnyArray, " k"]
+    seconds: Float[AnyArray | np.generic, ""]
 
     def stop(self, seconds: Seconds) -> Float[Array, ""]:
         return jnp.asarray(self.seconds, seconds.dtype)
@@ -85,10 +82,11 @@ class Deadline(Rule):
         return f"until {float(self.seconds):.4g} s"
 
 
-@_rule
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class First(Rule):
-    holds: Bool[Array, " k"]
-    count: Int[Array, ""]
+    holds: Bool[AnyArray, " k"]
+    count: Int[AnyArray | np.generic, ""]
 
     def stop(self, seconds: Seconds) -> Float[Array, ""]:
         return jnp.sort(seconds)[jnp.asarray(self.count) - 1]
@@ -100,11 +98,12 @@ class First(Rule):
         return f"for the first {int(self.count)}"
 
 
-@_rule
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class Relative(Rule):
-    holds: Bool[Array, " k"]
-    count: Int[Array, ""]
-    multiple: Float[Array, ""]
+    holds: Bool[AnyArray, " k"]
+    count: Int[AnyArray | np.generic, ""]
+    multiple: Float[AnyArray | np.generic, ""]
 
     def stop(self, seconds: Seconds) -> Float[Array, ""]:
         middle = jnp.sort(seconds)[jnp.asarray(self.count) - 1]
@@ -115,12 +114,13 @@ class Relative(Rule):
         return f"until {float(self.multiple):.3g} times the median"
 
 
-@_rule
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class Coverage(Rule):
-    holds: Bool[Array, " k"]
-    edge_worker: Int[Array, " E"]
-    edge_partition: Int[Array, " E"]
-    count: Int[Array, ""]
+    holds: Bool[AnyArray, " k"]
+    edge_worker: Int[AnyArray, " E"]
+    edge_partition: Int[AnyArray, " E"]
+    count: Int[AnyArray | np.generic, ""]
     num_partitions: int = field(metadata={"static": True})
 
     def stop(self, seconds: Seconds) -> Float[Array, ""]:
@@ -137,10 +137,11 @@ class Coverage(Rule):
         return f"until {share:.3g} of the data is there"
 
 
-@_rule
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class ErrorBelow(Rule):
-    holds: Bool[Array, " k"]
-    epsilon: Float[Array, ""]
+    holds: Bool[AnyArray, " k"]
+    epsilon: Float[AnyArray | np.generic, ""]
     error: Callable[[Bool[Array, "k trials"]], Float[Array, " trials"]] = field(
         metadata={"static": True}
     )
@@ -149,7 +150,7 @@ class ErrorBelow(Rule):
         order = jnp.argsort(seconds)
         rank = jnp.argsort(order)
         prefixes = rank[:, None] < 1 + jnp.arange(seconds.size)
-        met = self.error(prefixes) <= self.epsilon
+        met = self.error(prefixes) <= jnp.asarray(self.epsilon)
         # The first time, as a rule cannot know what a longer wait would bring.
         at = jnp.argmax(met)
         return jnp.where(met.any(), seconds[order][at], jnp.inf)
@@ -159,9 +160,10 @@ class ErrorBelow(Rule):
         return f"until the error is below {float(self.epsilon):.3g}"
 
 
-@_rule
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class Combined(Rule):
-    holds: Bool[Array, " k"]
+    holds: Bool[AnyArray, " k"]
     one: Rule
     other: Rule
     is_earliest: bool = field(metadata={"static": True})
