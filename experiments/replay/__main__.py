@@ -43,6 +43,7 @@ from jgc._files import write_atomically
 from jgc.stragglers import LoadedTrace, load_trace, with_load
 from jgc.training import Partitions, coded_gradient, partitioned
 from jgc.training._loss import as_loss
+from jgc.training._sources import read_examples
 
 _LOG = logging.getLogger("experiments.replay")  # __name__ is __main__ here
 _ORDERS = ("shuffled", "task", "sorted")
@@ -181,7 +182,7 @@ def _order(task: Task, config: Any) -> np.ndarray:
         return np.asarray(task.assignment)
     if config.order == "shuffled":
         return np.random.default_rng(0).permutation(np.asarray(task.assignment).size)
-    examples = task.source[np.arange(np.asarray(task.assignment).size)]
+    examples = read_examples(task.source, np.arange(np.asarray(task.assignment).size))
     if not isinstance(examples, dict) or config.sort_by not in examples:
         raise ValueError(
             f"config.sort_by = {config.sort_by!r}; accepted: an array of the task's "

@@ -6,24 +6,19 @@ only what comes off well is built (`jgc.design._planner`) and scored again as bu
 """
 
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from jgc import codes, decoders
 from jgc._plan import CodingPlan
-from jgc.decoders import Decoder
 from jgc.design import _layouts as layouts
 from jgc.design import rules
-from jgc.design._race import Effect, effect
+from jgc.design._candidate import HANDICAP, Built, Candidate, Setting, late
+from jgc.design._library_candidates import library
+from jgc.design._race import effect
 from jgc.stragglers import LoadedTrace
-
-Built = tuple[CodingPlan, Decoder, rules.Rule]
 
 # Shares of the data that are waited for.
 _SHARES = (
@@ -35,54 +30,6 @@ _QUANTILES = (0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.98, 0.995)
 # A rule that waits for somebody gives up at this multiple of the longest wait in the
 # trace, in medians of the round: what was never seen must not hold everyone up.
 _PATIENCE = 1.5
-_HANDICAP = 1.03
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A code, a decoder and a rule, sketched.
-
-    Attributes:
-        kind: the family, of which the best few are shown.
-        name: of this setting.
-        effect: on training, round by round.
-        build: makes the plan, the decoder and the rule.
-        handicap: by which its predicted time is multiplied where the best are picked:
-            for rules in seconds, which fit while workers are as fast as recorded, and
-            for shares by speed, which must be dealt anew when speeds change.
-    """
-
-    kind: str
-    name: str
-    effect: Effect
-    build: Callable[[], Built]
-    handicap: float = 1.0
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What candidates are made for.
-
-    Attributes:
-        latencies: recorded rounds that know their load.
-        capacity: the largest share of the data on one worker.
-        num_partitions: n if the caller has cut the data; None to choose.
-    """
-
-    latencies: LoadedTrace
-    capacity: float
-    num_partitions: int | None
-
-    @property
-    def num_workers(self) -> int:
-        """k."""
-        return self.latencies.recorded.num_workers
-
-    def partitions(self, pieces: int) -> int:
-        """n for a placement in so many pieces: several a piece."""
-        if self.num_partitions is not None:
-            return self.num_partitions
-        return pieces * max(4, -(-64 // pieces))
 
 
 def candidates(setting: Setting) -> Iterator[tuple[float, Candidate]]:
@@ -94,7 +41,7 @@ def candidates(setting: Setting) -> Iterator[tuple[float, Candidate]]:
             yield 0.6 * (i + 1) / len(sizes), found
     for found in _unequal(setting):
         yield 0.8, found
-    for found in _library(setting):
+    for found in library(setting):
         yield 1.0, found
 
 
@@ -143,7 +90,7 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
     is_plain = num_groups == k
 
     def plan_for(waited: np.ndarray) -> CodingPlan:
-        p = _late(seconds, waited)
+        p = late(seconds, waited)
         label = "uncoded" if is_plain else "fractional repetition"
         return layouts.grouped(p, group, num_partitions=n, name=label)
 
@@ -196,7 +143,7 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
             code + f"ignore the late after {tau:.4g} s, rescale",
             effect(waited, coefficients),
             by_deadline,
-            handicap=_HANDICAP,
+            handicap=HANDICAP,
         )
         with np.errstate(invalid="ignore", divide="ignore"):
             multiples = first / middle[:, None]
@@ -276,7 +223,7 @@ def _unequal(setting: Setting) -> Iterator[Candidate]:
                 seconds: np.ndarray = seconds,
             ) -> Built:
                 plan = layouts.shared_out(
-                    _late(seconds, waited), final, name="unequal shares"
+                    late(seconds, waited), final, name="unequal shares"
                 )
                 rule = _patient(plan, rules.coverage(plan, share), waited, seconds)
                 return plan, decoders.rescaled, rule
@@ -286,150 +233,8 @@ def _unequal(setting: Setting) -> Iterator[Candidate]:
                 name,
                 effect(waited, coefficients),
                 build,
-                handicap=_HANDICAP,
+                handicap=HANDICAP,
             )
-
-
-def _library(setting: Setting) -> Iterator[Candidate]:
-    """Codes whose decoders look at who answered, or that weight by 1/(1 − p)."""
-    latencies, k = setting.latencies, setting.num_workers
-    n = setting.num_partitions or k
-    key = jax.random.key(0)
-
-    def interval(p: np.ndarray) -> CodingPlan:
-        return codes.interval(p, num_partitions=setting.num_partitions or 4 * k)
-
-    def stochastic(p: np.ndarray) -> CodingPlan:
-        return codes.stochastic(p, num_partitions=n, replication=2, key=key)
-
-    def graph(p: np.ndarray) -> CodingPlan:
-        return codes.random_graph(p, num_partitions=n, key=key)
-
-    makers: list[_Maker] = [
-        _Maker("interval code, fixed weights", 1.0, interval, decoders.fixed)
-    ]
-    if k >= 4 and 2 / k <= setting.capacity and n >= 3:
-        sgc = "stochastic code (SGC)"
-        makers.append(_Maker(sgc, 2.0, stochastic, decoders.fixed))
-        if n == k:
-            least = "random graph, least squares"
-            makers.append(_Maker(least, 2.0, graph, decoders.graph))
-    for maker in makers:
-        recorded = latencies.seconds(maker.load / k)
-        for quantile in (0.7, 0.85, 0.95):
-            tau = float(np.quantile(recorded, quantile, method="lower"))
-            if np.isfinite(tau) and tau > 0:
-                yield from _by_deadline(setting, maker, tau)
-    for stragglers in (1, 2, 3):
-        load = (stragglers + 1) / k
-        if stragglers >= k / 2 or load > setting.capacity or n != k:
-            continue
-        seconds = latencies.seconds(load)
-        waited = np.sort(seconds, axis=1)[:, k - stragglers - 1]
-
-        def cyclic(
-            stragglers: int = stragglers,
-            seconds: np.ndarray = seconds,
-            waited: np.ndarray = waited,
-        ) -> Built:
-            plan = codes.cyclic_repetition(
-                _late(seconds, waited), num_partitions=n, num_stragglers=stragglers
-            )
-            rule = rules.first(plan, k - stragglers)
-            return plan, decoders.least_squares, rule
-
-        yield Candidate(
-            "cyclic repetition, exact",
-            f"cyclic repetition, s = {stragglers}",
-            effect(waited, np.ones((waited.size, n))),
-            cyclic,
-        )
-
-
-@dataclass(frozen=True)
-class _Maker:
-    kind: str
-    load: float  # about, to begin with
-    make: Callable[[np.ndarray], CodingPlan]
-    decoder: Decoder
-
-
-def _by_deadline(setting: Setting, maker: _Maker, tau: float) -> Iterator[Candidate]:
-    latencies, k = setting.latencies, setting.num_workers
-    plan = _settled(latencies, maker.make, tau, maker.load / k)
-    load = plan.batch_sizes / plan.num_partitions
-    if load.max() > setting.capacity * (1 + 1e-9):
-        return
-    held = load > 0
-    seconds = latencies.seconds(load)
-    answered = held & (seconds <= tau)
-    waited = np.minimum(tau, seconds[:, held].max(1))
-    if maker.decoder.is_fixed:
-        coefficients = (answered * np.asarray(plan.weights)) @ plan.encoding_matrix()
-    else:
-        coefficients = _graph_coefficients(plan, answered)
-
-    def build() -> Built:
-        return plan, maker.decoder, rules.deadline(plan, tau)
-
-    yield Candidate(
-        maker.kind,
-        f"{maker.kind}, until {tau:.4g} s",
-        effect(waited, coefficients),
-        build,
-        handicap=_HANDICAP,
-    )
-
-
-def _graph_coefficients(
-    plan: CodingPlan, answered: Bool[np.ndarray, "T k"]
-) -> Float[np.ndarray, "T n"]:
-    """What `decoders.graph` computes, on the host: components of the double cover."""
-    k, n = plan.num_workers, plan.num_partitions
-    low, high = np.full(k, n), np.full(k, -1)
-    np.minimum.at(low, plan.edge_worker, plan.edge_partition)
-    np.maximum.at(high, plan.edge_worker, plan.edge_partition)
-    result = np.empty((answered.shape[0], n))
-    for t, came in enumerate(answered & (high >= 0)):
-        tail = np.concatenate([low[came], high[came]])
-        head = np.concatenate([high[came], low[came]]) + n
-        cover = sparse.coo_array(
-            (np.ones(tail.size), (tail, head)), shape=(2 * n, 2 * n)
-        )
-        label = csgraph.connected_components(cover, directed=False)[1]
-        size = np.bincount(label)
-        plus = np.bincount(label[:n], minlength=size.size)
-        result[t] = 2 * (1 - plus / size)[label[:n]]
-    return result
-
-
-def _settled(
-    latencies: LoadedTrace,
-    make: Callable[[np.ndarray], CodingPlan],
-    tau: float,
-    load: float,
-) -> CodingPlan:
-    """Design and p that agree: p at the loads that the code designed for p assigns."""
-    k = latencies.recorded.num_workers
-    loads: np.ndarray = np.full(k, load)
-    for _ in range(6):
-        plan = make(latencies.probabilities(loads, tau))
-        new = plan.batch_sizes / plan.num_partitions
-        if np.abs(new - loads).max() <= 0.05 / k:
-            break
-        # Halfway, as more load makes late and being late takes load off.
-        loads = (loads + new) / 2
-    return plan
-
-
-def played(
-    latencies: LoadedTrace, plan: CodingPlan, decoder: Decoder, rule: rules.Rule
-) -> Effect:
-    """The effect of what is built, by what it does in each recorded round."""
-    seconds = latencies.seconds(plan.batch_sizes / plan.num_partitions)
-    rounds = rules.play(rule, seconds)
-    coefficients = jax.jit(decoder.coefficients)(plan, rounds.answered.T)
-    return effect(rounds.waited, np.asarray(coefficients, np.float64).T)
 
 
 def _rows(latencies: LoadedTrace, kept: Bool[np.ndarray, " T"]) -> LoadedTrace:
@@ -463,14 +268,6 @@ def _rescaled(answered: Bool[np.ndarray, "T G"]) -> Float[np.ndarray, "T G"]:
 
 def _dealt(by_group: Float[np.ndarray, "T G"], n: int) -> Float[np.ndarray, "T n"]:
     return by_group[:, np.arange(n) % by_group.shape[1]]
-
-
-def _late(
-    seconds: Float[np.ndarray, "T k"], waited: Float[np.ndarray, " T"]
-) -> Float[np.ndarray, " k"]:
-    """p_i under a rule, with half a round of each kind beside what was seen."""
-    late = (seconds > waited[:, None]).sum(0)
-    return (late + 0.5) / (seconds.shape[0] + 1)
 
 
 def _or_all(plan: CodingPlan, rule: rules.Rule) -> rules.Rule:

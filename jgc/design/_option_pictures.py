@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jgc._extras import require
-from jgc.design._candidates import played
+from jgc.design._candidate import played
 from jgc.design._lost_seconds import LostSeconds
 from jgc.design._planner import Option
 from jgc.design._race import REGIMES, race

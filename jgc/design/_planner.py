@@ -12,11 +12,8 @@ from jgc import _checks
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
 from jgc.design import rules
-from jgc.design._candidates import (
-    Candidate,
-    Setting,
-    candidates,
-)
+from jgc.design._candidate import Candidate, Setting
+from jgc.design._candidates import candidates
 from jgc.design._race import CASE_WEIGHTS, Effect, race
 from jgc.stragglers import LoadedTrace, Trace, with_load
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jgc.codes import uncoded
-from jgc.design._candidates import played
+from jgc.design._candidate import played
 from jgc.design._planner import Option
 from jgc.design._race import CASE_WEIGHTS, effect, race
 from jgc.stragglers import LoadedTrace

@@ -5,7 +5,8 @@ import pytest
 
 import jgc
 from jgc.design import Option, load_option, load_plan, rules, save_option, search
-from jgc.design._candidates import Setting, candidates, played
+from jgc.design._candidate import Setting, played
+from jgc.design._candidates import candidates
 from jgc.design._lost_seconds import lost_seconds
 from jgc.stragglers import trace, with_load
 

@@ -21,10 +21,11 @@ def make_task(config: Any) -> Task:
     """
     settings, n = config.logistic, config.num_partitions
     total = settings.num_train + settings.num_validation
+    low, high = settings.log_scales
     x, signal, partition = make_data(total, settings.dimension, n)
     examples = {
         "features": np.float32(
-            x * np.logspace(*settings.log_scales, settings.dimension)
+            x * np.logspace(low, high, settings.dimension)
         ),
         "positive": signal > 0,
     }
