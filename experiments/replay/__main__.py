@@ -91,8 +91,9 @@ class Replay:
         self.seen = latencies.rounds(0, half or rounds)
         self.replayed = latencies.rounds(half, rounds)
         self._config = config
-        config.train.num_partitions = latencies.recorded.num_workers
-        self.task: Task = TASKS[config.train.task](config.train, workdir)
+        settings = config.train.copy_and_resolve_references()
+        settings.num_partitions = latencies.recorded.num_workers
+        self.task: Task = TASKS[settings.task](settings, workdir)
         self.params = self.task.init(jax.random.key(0))
         self._rank = np.argsort(_order(self.task, config), kind="stable").argsort()
         self.step_sizes = np.geomspace(
