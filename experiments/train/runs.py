@@ -87,6 +87,10 @@ def train(
         directory: the run's own.
         progress: told of every iteration.
     """
+<<<<<<< HEAD
+=======
+    plan, scheme = design(run, config), find_scheme(run.scheme, config)
+>>>>>>> 642f51b (Options that may lose against waiting for all count by their worst; when coding pays; a benchmark of the advice)
     keys, job = keys_of(run.seed), make_job(run, task, config)
     with ExitStack() as stack:
         own = stack.enter_context(path(job))
@@ -167,11 +171,16 @@ def restore_params(run: RunSpec, task: Task, directory: Path) -> Params:
 
 def make_job(run: RunSpec, task: Task, config: Any) -> Job:
     """The run as a training path takes it."""
+<<<<<<< HEAD
     plan, truth = design(run, config)
     decoder = find_scheme(run.scheme).decoder_for(plan)
     following = conditions.following(config)
     if not _can_follow(plan, run):
         following = None
+=======
+    plan, scheme = design(run, config), find_scheme(run.scheme, config)
+    decoder = scheme.decoder_for(plan)
+>>>>>>> 642f51b (Options that may lose against waiting for all count by their worst; when coding pays; a benchmark of the advice)
     if run.noise_ratio is not None:
         decoder = jgc.decoders.two_track(
             plan, noise_ratio=run.noise_ratio, decoder=decoder

@@ -21,7 +21,7 @@ from jgc.design._diagnostics import (
     draw_plan,
 )
 from jgc.design._optimise import Optimised, optimise
-from jgc.design._option_file import Runnable, load_option, save_option
+from jgc.design._option_file import Runnable, holds_option, load_option, save_option
 from jgc.design._plan_file import load_plan, save_plan
 from jgc.design._planner import Option, advise, search
 from jgc.design._redesign import redesign
@@ -41,6 +41,7 @@ __all__ = [
     "draw_deadlines",
     "draw_error_against_load",
     "draw_plan",
+    "holds_option",
     "load_option",
     "load_plan",
     "optimise",

@@ -61,6 +61,16 @@ def save_option(
     save_plan(plan, path, decoder=names[0], rule=rules.to_json(rule))
 
 
+def holds_option(path: str | Path) -> bool:
+    """Whether a file of a plan also has a decoder and a rule.
+
+    Raises:
+        ValueError: it holds no plan.
+        OSError: it cannot be read.
+    """
+    return {"decoder", "rule"} <= read_plan(path)[1].keys()
+
+
 def load_option(path: str | Path) -> Runnable:
     """Reads what `save_option` wrote.
 
@@ -69,7 +79,7 @@ def load_option(path: str | Path) -> Runnable:
         OSError: it cannot be read.
     """
     plan, about = read_plan(path)
-    if "decoder" not in about or "rule" not in about:
+    if not {"decoder", "rule"} <= about.keys():
         raise ValueError(
             f"{path} holds a plan without a decoder and a rule; read it with load_plan"
         )

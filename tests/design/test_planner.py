@@ -180,7 +180,9 @@ def test_option_file(tmp_path):
         np.testing.assert_array_equal(
             plan.edge_partition, load_plan(path).edge_partition
         )
+    assert jgc.design.holds_option(path)
     jgc.design.save_plan(plan, path)
+    assert not jgc.design.holds_option(path)
     with pytest.raises(ValueError, match="a plan without a decoder and a rule"):
         load_option(path)
     mine = jgc.decoders.from_function(lambda plan, answered: answered * 1.0)
