@@ -155,7 +155,7 @@ def find_scheme(name: str, config: Any = None) -> Scheme:
     if config is None or not holds_option(config.plan_file):
         return _FROM_FILE
     decoder = load_option(config.plan_file).decoder
-    return _FROM_FILE._replace(decoder=decoder, decoding=decoder.name)
+    return _FROM_FILE._replace(decoder=decoder)
 
 
 def read_plan(config: Any) -> jgc.CodingPlan:

@@ -31,14 +31,9 @@ def default() -> ConfigDict:
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max), drawn anew for each seed
     config.psi_max = 2.0
     config.num_seeds = 3
-<<<<<<< HEAD
-    # A plan of `python -m jgc advise`. Its p then holds for all schemes instead of
-    # deadlines and ψ, and `plan_file` among the schemes is the plan itself.
-=======
     # A plan, or an option of `python -m jgc advise`. Its p then holds for all schemes
     # instead of deadlines and ψ, and `plan_file` among the schemes is the plan itself,
     # decoded as the option says.
->>>>>>> 642f51b (Options that may lose against waiting for all count by their worst; when coding pays; a benchmark of the advice)
     config.plan_file = ""
     conditions.add_defaults(config)  # the truth and what the codes are told of it
 
