@@ -28,6 +28,7 @@ _WORST = 0.2
 # Who asks whether to code does not want to lose by it: an option that is slower than
 # waiting for all on any usual kind of data counts by that kind alone.
 _ROUNDING = 1e-3
+_WORTHWHILE = 0.985  # of waiting for all's time: less than that is no reason to change
 _NEVER = np.log(3.0)  # where an option does not get there, it counts as so much slower
 
 
@@ -157,7 +158,9 @@ def search(
     scores = _scores(times, times[0], chosen)
     exact = _iterations(times[0], effects[0])
     options = []
-    for i in np.argsort(scores.relative, kind="stable"):
+    # The first is waiting for all; what gains next to nothing comes after it.
+    key = np.concatenate([[_WORTHWHILE], scores.relative[1:]])
+    for i in np.argsort(key, kind="stable"):
         plan, decoder, rule = built[i]
         seconds = float(effects[i].waited.mean())
         iterations = float(np.median(_iterations(times[i], effects[i]) / exact))

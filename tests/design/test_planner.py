@@ -38,7 +38,8 @@ def test_options_run_as_predicted():
     everyone = next(o for o in options if o.name == "wait for all")
     assert everyone.relative_seconds == 1
     relative = [o.relative_seconds for o in options]
-    assert relative == sorted(relative)
+    # What gains less than 1.5 % comes after waiting for all, which gains nothing.
+    assert relative == sorted(relative, key=lambda r: 0.985 if r == 1 else r)
     assert relative[0] < 0.8
     kinds = {o.kind for o in options}
     assert {
@@ -88,8 +89,7 @@ def test_free_data_is_copied_to_all():
 def test_no_code_where_all_work_and_nobody_straggles():
     even = trace(1 + 0.01 * RNG.random((20, K)))
     options = jgc.advise(even, work_fraction=1.0)
-    assert options[0].plan.load == 1
-    assert options[0].relative_seconds > 0.95
+    assert options[0].name == "wait for all"
     coded = [o for o in options if o.kind == "fractional repetition, exact"]
     assert min(o.relative_seconds for o in coded) > 1.5
 
