@@ -37,8 +37,9 @@ def default() -> ConfigDict:
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max), drawn anew for each seed
     config.psi_max = 2.0
     config.num_seeds = 3
-    # A plan of `python -m jgc advise`. Its p then holds for all schemes instead of
-    # deadlines and ψ, and `plan_file` among the schemes is the plan itself.
+    # A plan, or an option of `python -m jgc advise`. Its p then holds for all schemes
+    # instead of deadlines and ψ, and `plan_file` among the schemes is the plan itself,
+    # decoded as the option says.
     config.plan_file = ""
     conditions.add_defaults(config)  # the truth and what the codes are told of it
 
@@ -66,6 +67,8 @@ def default() -> ConfigDict:
     config.ray.deadline = 0.0
 
     config.logistic = ConfigDict()  # the generated data of logistic regression
+    # The scales of the features, from 10^-1 to 10^1: what a second moment evens out.
+    config.logistic.log_scales = (-1.0, 1.0)
     config.logistic.num_train = 1000
     config.logistic.num_validation = 500
     config.logistic.dimension = 20

@@ -254,7 +254,7 @@ class _Driver:
         while outstanding.any():
             answered = np.isfinite(latencies)
             elapsed = time.perf_counter() - began
-            left = self._policy(Waiting(plan, answered, elapsed))
+            left = self._policy(Waiting(plan, answered, elapsed, latencies.copy()))
             # Once more after the last wait: what has come by then counts.
             for event in self._pool.events(max(left, 0.0)):
                 worker, answer, failure = event.worker, event.answer, event.failure
