@@ -13,12 +13,14 @@ wrong shape are not decoded. For the same masks the answer is that of
 `jgc.training.simulated`.
 """
 
+from jgc.distributed import faults
 from jgc.distributed._latency_log import LatencyLog
 from jgc.distributed._path import Details, ray
 from jgc.distributed._policies import (
     Policy,
     Waiting,
     fixed_deadline,
+    wait_by,
     wait_for,
     wait_for_error,
 )
@@ -30,8 +32,10 @@ __all__ = [
     "Policy",
     "Waiting",
     "WorkerPool",
+    "faults",
     "fixed_deadline",
     "ray",
+    "wait_by",
     "wait_for",
     "wait_for_error",
 ]
