@@ -26,14 +26,13 @@ def run_experiment(name, *arguments):
     )
 
 
-def start_experiment(name, *arguments, **options):
-    """`python -m experiments.NAME …`, while it runs."""
+def start_experiment(name, *arguments, within=()):
+    """`python -m experiments.NAME …`, while it runs; `within` another command."""
     return subprocess.Popen(
-        [sys.executable, "-m", f"experiments.{name}", *arguments],
+        [*within, sys.executable, "-m", f"experiments.{name}", *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
     )
 
 

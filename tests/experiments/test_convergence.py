@@ -186,9 +186,8 @@ def test_command_line(tmp_path):
     assert path.exists()
     assert (tmp_path / "convergence.md").read_text() == table
 
-    wrong = command(
-        "experiments.convergence", tmp_path, config, "--config.replication=99"
-    )
+    other = tmp_path / "other"
+    wrong = command("experiments.convergence", other, config, "--config.replication=99")
     assert wrong.returncode == 1
     last = wrong.stderr.strip().splitlines()[-1]
     assert last.startswith("error: replication must be integers from 1 to 10")

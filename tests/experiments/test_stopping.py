@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -66,11 +65,8 @@ def test_the_second_start_compiles_nothing(tmp_path):
 @pytest.mark.slow
 def test_no_room_ends_in_one_line(tmp_path):
     """A limit on the size of files stands for a full disk; its errno is another."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    errors = finish(start(tmp_path, preexec_fn=limit), code=1)
+    limit = ("sh", "-c", 'ulimit -f 40 && exec "$@"', "sh")  # 20 or 40 kB
+    errors = finish(start(tmp_path, within=limit), code=1)
     last = errors.splitlines()[-1]
     assert last.startswith("error: no room to write (File too large")
     assert last.endswith("the same command goes on where this one stopped")
