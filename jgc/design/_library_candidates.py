@@ -49,7 +49,7 @@ def library(setting: Setting) -> Iterator[Candidate]:
     for maker in makers:
         recorded = latencies.seconds(maker.load / k)
         for quantile in (0.7, 0.85, 0.95):
-            tau = float(np.quantile(recorded, quantile, method="lower"))
+            tau = float(np.quantile(recorded, quantile, method="lower")) * (1 + 1e-6)
             if np.isfinite(tau) and tau > 0:
                 yield from _by_deadline(setting, maker, tau)
     for stragglers in (1, 2, 3):
