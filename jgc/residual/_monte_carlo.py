@@ -1,40 +1,33 @@
 """The residual error by sampling: any decoder, any straggler model, any size."""
 
 from collections.abc import Sequence
-from typing import TypeVar, overload
+from typing import overload
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from jgc import _checks
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder, fixed
 from jgc.decoders._fixed import Fixed
 from jgc.gradients import GradientsLike, as_gradients
-from jgc.residual._enumeration import (
-    check_decoder,
-    controls_of_all_masks,
-    errors_of_all_masks,
-)
+from jgc.residual._enumeration import check_decoder
 from jgc.residual._result import ResidualError
-from jgc.residual._sampling.blocks import Sampling, Source, can_be_controlled
-from jgc.residual._sampling.control_variates import control_means
-from jgc.residual._sampling.driver import Run
-from jgc.residual._sampling.random_masks import (
-    block_size,
-    check_model,
-    is_stateful,
-    key_words,
-    thresholds,
+from jgc.residual._sampling.blocks import (
+    Sampling,
+    Source,
+    can_be_controlled,
+    errors_of_masks,
 )
-from jgc.residual._sampling.squared_error import ErrorEvaluator, error_evaluator
-from jgc.residual._sampling.stacking import equal_edge_counts
+from jgc.residual._sampling.cases import cases_of, is_random
+from jgc.residual._sampling.control_variates import Combination, control_means
+from jgc.residual._sampling.driver import Run, pilot
+from jgc.residual._sampling.estimates import LEAST_SAMPLES, Known
+from jgc.residual._sampling.model_masks import check_model, is_stateful
+from jgc.residual._sampling.random_masks import block_size, key_words
+from jgc.residual._sampling.unseen import rare_outcomes
 from jgc.stragglers import StragglerModel
-
-# Up to here errors of all 2^k masks are tabulated, if there are more trials than that.
-_MOST_TABULATED = 16
 
 
 @overload
@@ -142,92 +135,58 @@ def monte_carlo(
         raise ValueError("plan must be a plan or a sequence of at least one, got none")
     check_decoder(decoder, *plans)
     related = as_gradients(gradients, plans[0].num_partitions)
-    words = key_words(key)
+    source = Source(key, key_words(key))
     k = plans[0].num_workers
     if model is not None:
         check_model(model, key, num_workers=k, steps=chain_length)
     steps = chain_length if model is not None and is_stateful(model, key) else 1
-    is_fixed = isinstance(decoder, Fixed)
-    controlled = control_variate and can_be_controlled(decoder, model)
-    decoder = decoder.specialised(plans)
     sampling = Sampling(
-        is_fixed, model, max(1, block_size(k) // steps), steps, controlled
+        isinstance(decoder, Fixed),
+        model,
+        max(1, block_size(k) // steps),
+        steps,
+        control_variate
+        and can_be_controlled(decoder, model)
+        and num_trials >= LEAST_SAMPLES,
     )
-    means = (
-        np.stack([control_means(one, related) for one in plans]) if controlled else None
+    cases = cases_of(
+        plans, related, decoder.specialised(plans), sampling, num_trials=num_trials
     )
-    padded = equal_edge_counts(plans)
-    # Fixed decoders and random bits are 32-bit by name; what decides ranks and what
-    # is summed over trials is float64, whatever the user's setting.
-    dtype = np.float32 if is_fixed else np.float64
-    evaluators = _stacked(
-        [error_evaluator(one, related, decoder, dtype=dtype) for one in padded]
-    )
-    limits = _stacked([thresholds(one.straggler_probabilities) for one in padded])
-    # The error is a function of the mask: with few workers, each mask's is found once.
-    # Only a fixed decoder's error that is a single sum is faster than the table.
-    is_one_sum = is_fixed and related.similarity == 1
-    tables = None
-    if k <= _MOST_TABULATED and num_trials >= 1 << k and not is_one_sum:
-        tables = _tables(evaluators, controlled)
+    centre = np.zeros(len(plans))
+    if sampling.controlled or cases.proposals is not None:
+        apart = jax.random.fold_in(key, 1)
+        found = pilot(Source(apart, key_words(apart)), cases, sampling)
+        centre = found[:, 1].mean(axis=1) / found[:, 0].mean(axis=1)
+        combination = Combination.plain(centre)
+        if sampling.controlled:
+            means = [control_means(one, related) for one in plans]
+            combination = Combination.controlled(centre, np.stack(means), found)
+        cases = cases._replace(combination=combination)
+    rarer, unseen = np.zeros(0), np.zeros((len(plans), 0))
+    if model is not None:
+        rarer, unseen = rare_outcomes(
+            model,
+            jax.random.fold_in(key, 1),
+            lambda mask: errors_of_masks(cases.evaluator, mask),
+            num_trials=num_trials,
+        )
     run = Run(
         sampling,
-        Source(key, words, limits),
-        evaluators,
-        tables,
+        source,
+        cases,
         num_samples=-(-num_trials // steps),
-        control_means=means,
+        known=Known(centre, is_random(plans, cases, model), rarer, unseen),
         target=target_relative_error,
     )
-    moments = run.finish(chunk_size=chunk_size, progress=progress)
-    mean, standard_error = moments.estimate(means)
+    found = run.finish(chunk_size=chunk_size, progress=progress)
     results = [
         ResidualError(
-            mean=float(mean[i]),
-            standard_error=float(standard_error[i]),
-            trials=moments.count * steps,
-            method="monte_carlo, controlled" if controlled else "monte_carlo",
+            mean=float(found.mean[i]),
+            standard_error=float(found.standard_error[i]),
+            trials=found.trials,
+            method="monte_carlo, controlled" if sampling.controlled else "monte_carlo",
             squared_norm=related.squared_norm(plans[0].num_partitions),
         )
         for i in range(len(plans))
     ]
     return results[0] if isinstance(plan, CodingPlan) else results
-
-
-def _tables(
-    evaluators: ErrorEvaluator, controlled: bool
-) -> Float[Array, "plans variables masks"]:
-    """The errors of all masks, and their control variates."""
-
-    def of_plan(evaluator: ErrorEvaluator) -> Float[Array, "variables masks"]:
-        errors = errors_of_all_masks(evaluator)[None]
-        if not controlled:
-            return errors
-        return jnp.concatenate([errors, controls_of_all_masks(evaluator)])
-
-    with jax.enable_x64(True):
-        return jnp.stack(
-            [
-                of_plan(jax.tree.map(lambda leaf, i=i: leaf[i], evaluators))
-                for i in range(evaluators.plan.weights.shape[0])
-            ]
-        )
-
-
-_Tree = TypeVar("_Tree")
-
-
-def _stacked(trees: Sequence[_Tree]) -> _Tree:
-    """Leaves along a new first axis; shorter lists of edges end in zeros, no edges."""
-
-    def stack(*leaves: np.ndarray) -> np.ndarray:
-        longest = max(np.shape(leaf)[:1] for leaf in leaves)
-        padded = [
-            np.pad(leaf, [(0, longest[0] - leaf.shape[0])] + [(0, 0)] * (leaf.ndim - 1))
-            if longest
-            else leaf
-            for leaf in map(np.asarray, leaves)
-        ]
-        return np.stack(padded)
-
-    return jax.tree.map(stack, *trees)
