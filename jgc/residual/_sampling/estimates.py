@@ -85,6 +85,10 @@ def estimate(moments: Moments, known: Known, *, steps: int) -> Estimate:
     error, events = moments.standard_error(), moments.events(mean)
     pick = np.zeros(mean.shape[0], int)
     if mean.shape[1] > 1:
+        # Rule of three: a kind of event may be unmet that comes 3 times in as many
+        # samples, and is as large as what carries the plain error.
+        least = 3 * error[:, 0] / np.sqrt(np.maximum(events[:, 0], 1))
+        error[:, 1] = np.maximum(error[:, 1], least)
         explained = (events[:, 1] >= _ENOUGH_EVENTS) & (error[:, 1] < error[:, 0])
         pick = explained.astype(int)
     plan = np.arange(pick.size)
