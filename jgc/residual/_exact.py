@@ -226,9 +226,9 @@ class _Moments:
             matrix = self._encoding()
             return np.einsum("ij,ij->i", matrix @ related.matrix, matrix)
         rho = related.similarity or 0.0
-        return rho * self._row_sums(self.coefficient) ** 2 + (
-            1 - rho
-        ) * self._row_sums(self.coefficient**2)
+        return rho * self._row_sums(self.coefficient) ** 2 + (1 - rho) * self._row_sums(
+            self.coefficient**2
+        )
 
     def correlated(
         self, factor: Float[np.ndarray, "n rank"], covariance: Float[np.ndarray, "k k"]

@@ -219,9 +219,7 @@ def _of_masks(
     if case.proposals is not None and laws is not None:
         mask = case.proposals.without_lost(mask, laws)
     if case.table is None:
-        return variables(
-            case.evaluator, case.proposals, mask, sampling
-        )
+        return variables(case.evaluator, case.proposals, mask, sampling)
     bit = jnp.arange(mask.shape[0], dtype=jnp.uint32)[:, None]
     index = (mask.astype(jnp.uint32) << bit).sum(axis=0, dtype=jnp.uint32)
     return case.table[:, index]
@@ -255,9 +253,7 @@ def variables_of_all_masks(
 
     def of_plan(case: Case) -> Array:
         chunks = over_all_masks(
-            lambda mask: variables(
-                case.evaluator, case.proposals, mask, sampling
-            ),
+            lambda mask: variables(case.evaluator, case.proposals, mask, sampling),
             case.evaluator.plan.num_workers,
         )
         return jnp.moveaxis(chunks, 1, 0).reshape(chunks.shape[1], -1)

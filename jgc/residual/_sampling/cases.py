@@ -49,7 +49,9 @@ def cases_of(
         laws = [law for law, _ in designed]
         mixture = _stacked([one for _, one in designed])
     cases = Case(
-        evaluator=_stacked([error_evaluator(one, related, decoder, dtype=dtype) for one in padded]),
+        evaluator=_stacked(
+            [error_evaluator(one, related, decoder, dtype=dtype) for one in padded]
+        ),
         limits=_stacked([thresholds(law) for law in laws]),
         proposals=mixture,
         table=None,

@@ -43,7 +43,9 @@ class Known:
         few = self.rarer * trials < FEWEST_EVENTS
         adds, rarer = self.adds[:, few], self.rarer[few]
         fourth = (adds**4 / rarer**3).sum(axis=1)
-        events = trials * (adds**2 / rarer).sum(axis=1) ** 2 / np.maximum(fourth, 1e-300)
+        events = (
+            trials * (adds**2 / rarer).sum(axis=1) ** 2 / np.maximum(fourth, 1e-300)
+        )
         return np.where(events < FEWEST_EVENTS, adds.sum(axis=1), 0)
 
 

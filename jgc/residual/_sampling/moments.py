@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float
 
+
 @dataclass(frozen=True)
 class Moments:
     """Count, mean and centred power sums, merged as Pébay (2008) has them.
@@ -34,10 +35,7 @@ class Moments:
         share = step / count
         second = a2 + b2 + step * share * a * b
         third = (
-            a3
-            + b3
-            + step * share**2 * a * b * (a - b)
-            + 3 * share * (a * b2 - b * a2)
+            a3 + b3 + step * share**2 * a * b * (a - b) + 3 * share * (a * b2 - b * a2)
         )
         fourth = (
             a4

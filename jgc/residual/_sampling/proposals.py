@@ -181,9 +181,10 @@ def _many_stragglers(p: np.ndarray) -> list[np.ndarray]:
         )
         at = scipy.special.expit(logit + shift)
         # P reaches that many stragglers with a chance of at most e^-divergence.
-        divergence = shift * at.sum() - (
-            np.logaddexp(0, logit + shift) - np.logaddexp(0, logit)
-        ).sum()
+        divergence = (
+            shift * at.sum()
+            - (np.logaddexp(0, logit + shift) - np.logaddexp(0, logit)).sum()
+        )
         if divergence > _HARDLY_REACHED:
             break
         law = p.copy()

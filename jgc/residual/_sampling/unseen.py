@@ -42,15 +42,15 @@ def rare_outcomes(
         return np.zeros(0), np.zeros((1, 0))
     p = np.asarray(model.probabilities(), np.float64)
     rarer = np.minimum(p, 1 - p)
-    worker = np.flatnonzero((rarer > 0) & (rarer * min(num_trials, LEAST_SAMPLES) < FEWEST_EVENTS))
+    worker = np.flatnonzero(
+        (rarer > 0) & (rarer * min(num_trials, LEAST_SAMPLES) < FEWEST_EVENTS)
+    )
     most = max(1, min(_MOST_MASKS, _MOST_ENTRIES // p.size))
     worker = worker[np.argsort(-rarer[worker], kind="stable")][:most]
     if worker.size == 0:
         return np.zeros(0), np.zeros((1, 0))
     each = -(-min(_MASKS, most) // worker.size)
-    mask = model_mask(
-        model, key, jnp.uint32(0), chains=worker.size * each, steps=1
-    )
+    mask = model_mask(model, key, jnp.uint32(0), chains=worker.size * each, steps=1)
     flipped = np.repeat(worker, each), np.arange(worker.size * each)
     usual = mask.at[flipped].set(p[flipped[0]] < 0.5)
     with jax.enable_x64(True):
