@@ -100,7 +100,7 @@ _Tree = TypeVar("_Tree")
 
 
 def _stacked(trees: Sequence[_Tree]) -> _Tree:
-    """Leaves along a new first axis; shorter ones end in zeros: no edges, no holders."""
+    """Leaves along a new first axis; short ones end in zeros: no edges or holders."""
 
     def stack(*leaves: np.ndarray) -> np.ndarray:
         longest = max(np.shape(leaf)[:1] for leaf in leaves)

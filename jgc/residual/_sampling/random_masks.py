@@ -40,12 +40,13 @@ def block_size(num_workers: int) -> int:
 class Thresholds(NamedTuple):
     """Bernoulli probabilities as 16-bit thresholds: answers = (draw < at) ^ flipped.
 
-    The rarer of the two outcomes under the first law is compared, so that probabilities 0 and 1 are exact
-    and nothing overflows. `fraction` is what the threshold leaves of 2^16 times the
-    probability: a threshold is rounded up with this probability, drawn anew for each
-    worker and `_ROUNDED_TOGETHER` trials. So a mask has its probabilities to 2^-48, and
-    16 bits are enough for it; trials that share a rounding are correlated by at most
-    2^-16, which adds 0.2 % at most to the variance of a mean and mostly nothing.
+    The rarer of the two outcomes under the first law is compared, so that
+    probabilities 0 and 1 are exact and nothing overflows. `fraction` is what the
+    threshold leaves of 2^16 times the probability: a threshold is rounded up with this
+    probability, drawn anew for each worker and `_ROUNDED_TOGETHER` trials. So a mask
+    has its probabilities to 2^-48, and 16 bits are enough for it; trials that share a
+    rounding are correlated by at most 2^-16, which adds 0.2 % at most to the variance
+    of a mean and mostly nothing.
 
     Attributes:
         at: threshold in 0 … 2^16, up to 2^15 in the first law.

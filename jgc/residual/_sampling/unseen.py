@@ -1,7 +1,7 @@
 """What rare outcomes of single workers would add, if a model's masks lack them.
 
-Masks of independent stragglers are drawn so that rare outcomes come (`proposals`); those
-of a straggler model come as they come. Where the model says how often each worker
+Masks of independent stragglers are drawn so that rare outcomes come (`proposals`);
+those of a straggler model come as they come. Where the model says how often each worker
 straggles, an outcome too rare for the sample is made by hand instead, in a few masks,
 to see whether it matters.
 """
