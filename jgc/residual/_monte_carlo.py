@@ -173,16 +173,13 @@ def monte_carlo(
     cases = cases_of(
         plans, related, decoder.specialised(plans), sampling, num_trials=num_trials
     )
-    centre = np.zeros(len(plans))
-    if sampling.controlled or cases.proposals is not None:
+    if cases.proposals is not None and num_trials >= LEAST_SAMPLES:
         apart = jax.random.fold_in(key, 1)
-        found = pilot(Source(apart, key_words(apart)), cases, sampling)
-        centre = found[:, 1].mean(axis=1) / found[:, 0].mean(axis=1)
-        combination = Combination.plain(centre)
+        drawn = pilot(Source(apart, key_words(apart)), cases, sampling)
+        means = np.zeros((len(plans), 0))
         if sampling.controlled:
-            means = [control_means(one, related) for one in plans]
-            combination = Combination.controlled(centre, np.stack(means), found)
-        cases = cases._replace(combination=combination)
+            means = np.stack([control_means(one, related) for one in plans])
+        cases = cases._replace(combination=Combination.controlled(means, drawn))
     rarer, unseen = np.zeros(0), np.zeros((len(plans), 0))
     if model is not None:
         rarer, unseen = rare_outcomes(
@@ -196,7 +193,16 @@ def monte_carlo(
         source,
         cases,
         num_samples=-(-num_trials // steps),
-        known=Known(centre, is_random(plans, cases, model), rarer, unseen),
+        known=Known(
+            is_random(
+                plans,
+                cases,
+                model,
+                squared_norm=related.squared_norm(plans[0].num_partitions),
+            ),
+            rarer,
+            unseen,
+        ),
         target=target_relative_error,
     )
     found = run.finish(chunk_size=chunk_size, progress=progress)

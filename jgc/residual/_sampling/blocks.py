@@ -113,7 +113,7 @@ def block_moments(
         first: Array, count: Array, num_samples: Array, source: Source, cases: Case
     ) -> Array:
         if cases.table is not None:
-            cases = cases._replace(table=jax.vmap(_combined)(cases))
+            cases = cases._replace(table=jax.vmap(_combined)(cases, cases.table))
 
         def body(i: Array, out: Array) -> Array:
             block = first[0] + i
@@ -270,15 +270,15 @@ def errors_of_masks(
 
 
 def _combined(
-    case: Case, values: Float[Array, "variables trials"] | None = None
+    case: Case, values: Float[Array, "variables trials"]
 ) -> Float[Array, "samples trials"]:
-    """Samples from variables, those of the table by default."""
+    """Samples from variables."""
     offset, coefficient = case.combination
-    rows = (case.table if values is None else values).astype(jnp.float64)
     # Not a product: what it adds up in would be the backend's choice.
-    return offset[:, None] + sum(
-        coefficient[:, i, None] * row for i, row in enumerate(rows)
-    )
+    samples = jnp.asarray(offset)[:, None]
+    for i, row in enumerate(values.astype(jnp.float64)):
+        samples = samples + coefficient[:, i, None] * row
+    return samples
 
 
 def _moments(

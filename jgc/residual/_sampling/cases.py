@@ -55,7 +55,7 @@ def cases_of(
         limits=_stacked([thresholds(law) for law in laws]),
         proposals=mixture,
         table=None,
-        combination=Combination.plain(np.zeros(len(plans))),
+        combination=Combination.plain(len(plans), sampling.num_variables),
     )
     # The error is a function of the mask: with few workers, each mask's is found once.
     # Only a fixed decoder's error that is a single sum is faster than the table.
@@ -67,7 +67,11 @@ def cases_of(
 
 
 def is_random(
-    plans: Sequence[CodingPlan], cases: Case, model: StragglerModel | None
+    plans: Sequence[CodingPlan],
+    cases: Case,
+    model: StragglerModel | None,
+    *,
+    squared_norm: float,
 ) -> Bool[np.ndarray, " plans"]:
     """Whether a plan's error depends on chance, as far as can be seen."""
     p = [np.asarray(plan.straggler_probabilities, np.float64) for plan in plans]
@@ -76,13 +80,20 @@ def is_random(
         p = [np.full(plans[0].num_workers, 0.5) if known is None else known] * len(p)
     return np.array(
         [
-            _is_random(plan, each, None if cases.table is None else cases.table[i])
+            _is_random(
+                plan,
+                each,
+                None if cases.table is None else cases.table[i],
+                squared_norm,
+            )
             for i, (plan, each) in enumerate(zip(plans, p, strict=True))
         ]
     )
 
 
-def _is_random(plan: CodingPlan, p: np.ndarray, table: object) -> bool:
+def _is_random(
+    plan: CodingPlan, p: np.ndarray, table: object, squared_norm: float
+) -> bool:
     has_data = np.zeros(plan.num_workers, bool)
     has_data[np.asarray(plan.edge_worker)[np.asarray(plan.edge_coefficient) != 0]] = 1
     if not (has_data & (p > 0) & (p < 1)).any():
@@ -93,7 +104,8 @@ def _is_random(plan: CodingPlan, p: np.ndarray, table: object) -> bool:
     index = np.arange(error.size)[:, None] >> np.arange(p.size)
     possible = (np.where(index & 1, p < 1, p > 0)).all(axis=1) & (weight > 0)
     errors = error[possible] / weight[possible]
-    return bool(np.ptp(errors) > 1e-9 * np.abs(errors).max())
+    rounding = max(1e-9 * np.abs(errors).max(), 1e-18 * squared_norm)
+    return bool(np.ptp(errors) > rounding)
 
 
 _Tree = TypeVar("_Tree")

@@ -66,8 +66,8 @@ class Combination(NamedTuple):
     """From what a trial gives to samples of the error; arrays, a row a plan.
 
     A trial gives variables: its weight w, w times the error, w times each control. A
-    sample is one of two numbers, both of mean E‖g − ĝ‖² − centre: w (error − centre),
-    or this less what the controls explain.
+    sample is one number or two of mean E‖g − ĝ‖²: w times the error, and this less
+    what the weight and the controls explain.
 
     Attributes:
         offset: added to each sample.
@@ -78,21 +78,22 @@ class Combination(NamedTuple):
     coefficient: Float[np.ndarray, "plans samples variables"]
 
     @classmethod
-    def plain(cls, centre: Float[np.ndarray, " plans"]) -> "Combination":
-        """W (error − centre) alone."""
-        row = np.stack([-centre, np.ones_like(centre)], axis=1)
-        return cls(np.zeros((centre.size, 1)), row[:, None])
+    def plain(cls, plans: int, variables: int) -> "Combination":
+        """W times the error alone."""
+        coefficient = np.zeros((plans, 1, variables))
+        coefficient[:, :, 1] = 1
+        return cls(np.zeros((plans, 1)), coefficient)
 
     @classmethod
     def controlled(
         cls,
-        centre: Float[np.ndarray, " plans"],
         means: Float[np.ndarray, "plans controls"],
         pilot: Float[np.ndarray, "plans variables trials"],
     ) -> "Combination":
         """Both; the second by regression of the first on the controls in the pilot."""
         plans, variables, _ = pilot.shape
         coefficient = np.zeros((plans, 2, variables))
+        coefficient[:, :, 1] = 1
         offset = np.zeros((plans, 2))
         for i, (weight, error, *rest) in enumerate(pilot):
             # w − 1 and w (y − E[y]), of mean 0.
@@ -101,16 +102,11 @@ class Combination(NamedTuple):
                 + [y - weight * mean for y, mean in zip(rest, means[i], strict=True)]
             )
             scale = np.sqrt((known**2).mean(axis=1))
-            known /= np.where(scale > 0, scale, 1)[:, None]
-            sample = error - centre[i] * weight
-            beta = np.linalg.lstsq(
-                (known - known.mean(axis=1, keepdims=True)).T,
-                sample - sample.mean(),
-                # Controls that say the same, or nothing, are dropped.
-                rcond=3e-5,
-            )[0] / np.where(scale > 0, scale, 1)
-            coefficient[i, :, 0], coefficient[i, :, 1] = -centre[i], 1
-            coefficient[i, 1, 0] -= beta[0] - beta[1:] @ means[i]
+            scale = np.where(scale > 0, scale, 1)
+            known = (known - known.mean(axis=1, keepdims=True)) / scale[:, None]
+            # Controls that say the same, or nothing, are dropped.
+            beta = np.linalg.lstsq(known.T, error - error.mean(), rcond=3e-5)[0] / scale
+            coefficient[i, 1, 0] = beta[1:] @ means[i] - beta[0]
             coefficient[i, 1, 2:] = -beta[1:]
             offset[i, 1] = beta[0]
         return cls(offset, coefficient)

@@ -23,13 +23,11 @@ class Known:
     """What is known of the plans beside the sample.
 
     Attributes:
-        centre: what samples were taken less, of each plan.
         is_random: whether a plan's error depends on chance at all.
         rarer: chances of rare outcomes of some workers, that come as they come.
         adds: what each adds to a plan's error.
     """
 
-    centre: Float[np.ndarray, " plans"]
     is_random: Bool[np.ndarray, " plans"]
     rarer: Float[np.ndarray, " workers"]
     adds: Float[np.ndarray, "plans workers"]
@@ -83,8 +81,8 @@ def estimate(moments: Moments, known: Known, *, steps: int) -> Estimate:
         steps: iterations a sample.
     """
     trials = moments.count * steps
-    mean = known.centre[:, None] + moments.mean
-    error, events = moments.standard_error(), moments.events(mean)
+    mean = moments.mean
+    error, events = moments.standard_error(), moments.events(np.abs(mean))
     pick = np.zeros(mean.shape[0], int)
     if mean.shape[1] > 1:
         # Rule of three: a kind of event may be unmet that comes 3 times in as many
