@@ -24,8 +24,11 @@ import ray
 import jgc
 from benchmarks.machine import describe_machine
 from benchmarks.timing import seconds
-from jgc.distributed import Driver, WorkerPool, wait_for
-from jgc.distributed._worker import Work, Worker
+from jgc import distributed
+from jgc.distributed import WorkerPool, wait_for
+from jgc.distributed._worker import Question, Work, Worker
+from jgc.training import Job, arrays, partitioned
+from jgc.training._loss import as_loss
 
 
 def loss(params: jax.Array, examples: jax.Array) -> jax.Array:
@@ -45,6 +48,9 @@ def main() -> None:
     params = jnp.zeros(options.parameters)
     vector = np.asarray(params)
     plan = jgc.codes.uncoded(np.full(k, 0.1), num_partitions=k)
+    source = arrays(np.ones(k, np.float32))
+    data = partitioned(source, np.arange(k), num_partitions=k)
+    key = jax.random.key(0)
 
     def store() -> None:
         references = [ray.put(vector) for _ in range(k + 1)]
@@ -57,39 +63,32 @@ def main() -> None:
 
     alone = Worker()
     shape = jax.ShapeDtypeStruct(params.shape, params.dtype)
+    words = np.asarray(jax.random.key_data(key))
+    alone.setup(Work(loss=as_loss(loss), params=shape), None, data.select([0]), words)
     ones = np.ones(1, np.float32)
-    alone.setup(Work(loss=loss, params=shape, num_examples=k), None, ones)
 
     def work() -> None:
-        alone.work(1, 1, vector, ones)
+        alone.work(1, Question(vector, (), words, 0), ones)
 
     waits: list[float] = []
     names = ("iteration", "store", "copy", "worker")
     times: dict[str, list[float]] = {name: [] for name in names}
     start = time.perf_counter()
     with WorkerPool(k) as pool:
-        driver = Driver(
-            pool,
-            loss,
-            optax.sgd(0.1),
-            plan,
-            params=params,
-            examples=np.ones(k, np.float32),
-            partition=np.arange(k),
-            policy=wait_for(k),
-        )
-        start_up = time.perf_counter() - start
-        state = driver.init(params)
-        for repeat in range(options.repeats + 2):  # the first two compile and warm up
-            began = time.perf_counter()
-            state, round = driver.advance(state)
-            row = {"iteration": time.perf_counter() - began}
-            row |= {"store": seconds(store), "copy": seconds(copy)}
-            row["worker"] = seconds(work)
-            if repeat >= 2:
-                waits.append(round.waited)
-                for name, value in row.items():
-                    times[name].append(value)
+        path = distributed.ray(loss, optax.sgd(0.1), pool=pool, policy=wait_for(k))
+        with path(Job(plan=plan, data=data)) as run:
+            state = run.init(key, params)
+            start_up = time.perf_counter() - start
+            for repeat in range(options.repeats + 2):  # two compile and warm up
+                began = time.perf_counter()
+                state, report = run.step(state)
+                row = {"iteration": time.perf_counter() - began}
+                row |= {"store": seconds(store), "copy": seconds(copy)}
+                row["worker"] = seconds(work)
+                if repeat >= 2:
+                    waits.append(report.details.waited)
+                    for name, value in row.items():
+                        times[name].append(value)
 
     median = {name: statistics.median(values) for name, values in times.items()}
     waited = statistics.median(waits)
@@ -99,7 +98,7 @@ def main() -> None:
         f"{(k + 1) * vector.nbytes / 1e6:.0f} MB an iteration; start {start_up:.1f} s"
     )
     print(f"  iteration: {1e3 * median['iteration']:.0f} ms, of which")
-    print(f"    until all messages are there and checked: {1e3 * waited:.0f} ms")
+    print(f"    until all messages are there: {1e3 * waited:.0f} ms")
     print(f"    decode and update: {1e3 * (median['iteration'] - waited):.0f} ms")
     print(f"  one worker's own work: {1e3 * median['worker']:.1f} ms")
     print(f"  put and get of the same bytes: {1e3 * median['store']:.0f} ms")

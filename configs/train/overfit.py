@@ -14,7 +14,7 @@ from experiments.train import settings
 def get_config() -> ConfigDict:
     """Settings of the experiment."""
     config = settings.default()
-    config.schemes = ("gd",)
+    config.schemes = ("straggler_free",)
     config.num_partitions = 8
     config.num_workers = 8
     config.num_seeds = 1

@@ -1,12 +1,12 @@
 """The table and the picture of `experiments.residual_error`, from its rows."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.common.pictures import Style, legend_below, page
 from experiments.common.tables import print_table, write_markdown, write_picture
 
 _HEADER = (
@@ -52,7 +52,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         str(case["num_workers"]),
         f"{case['deadline']:g}",
         f"{case['similarity']:g}",
-        case["scheme"],
+        row["title"],
         f"{row['load']:.3g}",
         _mean(row["exact"]),
         _mean(row["enumeration"]),
@@ -72,26 +72,22 @@ def draw_errors(rows: list[dict[str, Any]]) -> Figure:
     keys = [(row["case"]["num_workers"], row["case"]["similarity"]) for row in rows]
     panels = list(dict.fromkeys(keys))
     deadlines = list(dict.fromkeys(row["case"]["deadline"] for row in rows))
-    schemes = list(dict.fromkeys(row["case"]["scheme"] for row in rows))
-    figure = Figure(
-        figsize=(5 * len(deadlines) + 2.5, 3.2 * len(panels)), layout="constrained"
-    )
-    axes = figure.subplots(len(panels), len(deadlines), squeeze=False)
-    markers = itertools.cycle("os^vDp*XhP<>d")
-    styles = {scheme: (f"C{i % 10}", next(markers)) for i, scheme in enumerate(schemes)}
+    titles = list(dict.fromkeys(row["title"] for row in rows))
+    styles = {title: Style.of(number) for number, title in enumerate(titles)}
+    figure, axes = page(len(panels), len(deadlines), num_entries=len(titles) + 1)
     for row in rows:
         case = row["case"]
         panel = panels.index((case["num_workers"], case["similarity"]))
-        color, marker = styles[case["scheme"]]
+        style = styles[row["title"]]
         axes[panel, deadlines.index(case["deadline"])].errorbar(
             row["load"],
             np.mean(row["monte_carlo"]),
             yerr=np.mean(row["standard_error"]),
-            color=color,
-            marker=marker,
+            color=style.color,
+            marker=style.marker,
             linestyle="none",
             fillstyle="none",
-            label=case["scheme"],
+            label=row["title"],
         )
     for (panel, column), axis in np.ndenumerate(axes):
         num_workers, similarity = panels[panel]
@@ -113,5 +109,5 @@ def draw_errors(rows: list[dict[str, Any]]) -> Figure:
             ylabel="E‖g − ĝ‖² / ‖g‖²",
             title=f"k = {num_workers}, τ = {deadlines[column]:g}, ρ = {similarity:g}",
         )
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    legend_below(figure, axes)
     return figure

@@ -2,8 +2,10 @@
 
 import math
 
+import jax
 from ml_collections import ConfigDict
 
+from experiments.common import conditions
 from experiments.common.checks import (
     listed,
     require,
@@ -22,16 +24,17 @@ def default() -> ConfigDict:
     config = ConfigDict()
 
     # The comparison: every scheme against every deadline, from every seed.
-    config.schemes = ("gd", "is_sgd", "scheme_i", "scheme_ii", "interval")
+    config.schemes = ("straggler_free", "uncoded", "scheme_i", "scheme_ii", "interval")
     config.num_workers = 10  # k
     config.num_partitions = 10  # n
     config.deadlines = (1.1, 1.5)  # τ_th of (23)
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max), drawn anew for each seed
     config.psi_max = 2.0
     config.num_seeds = 3
-    # A plan of `experiments.advise`. Its p then holds for all schemes instead of
+    # A plan of `python -m jgc advise`. Its p then holds for all schemes instead of
     # deadlines and ψ, and `plan_file` among the schemes is the plan itself.
     config.plan_file = ""
+    conditions.add_defaults(config)  # the truth and what the codes are told of it
 
     config.task = "detection"  # what is trained, see experiments/train/tasks/
 
@@ -52,8 +55,8 @@ def default() -> ConfigDict:
 
     config.ray = ConfigDict()  # where config.path = ray
     config.ray.address = ""  # of a cluster, host:port; empty: this machine
-    # In seconds; then the plan should be made for these machines (config.plan_file).
-    # 0: workers straggle by the masks that the other paths draw.
+    # In seconds, where stragglers.model = observed: workers straggle by being late, and
+    # plan_file or believed.p says how often. 0: by the masks that all paths draw.
     config.ray.deadline = 0.0
 
     config.logistic = ConfigDict()  # the generated data of logistic regression
@@ -98,7 +101,12 @@ def check(config: ConfigDict) -> None:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
     from_file = (PLAN_FILE,) if config.plan_file else ()
-    require_straggler_settings(config, schemes=(*SCHEMES, *from_file))
+    is_trace = config.stragglers.model == conditions.TRACE
+    require_straggler_settings(
+        config,
+        schemes=(*SCHEMES, *from_file),
+        least_deadline=0.0 if is_trace else 1.0,
+    )
     require_counts(
         config,
         "num_workers",
@@ -130,19 +138,8 @@ def check(config: ConfigDict) -> None:
     require(config, "data.scorer", scorers.__contains__, listed(scorers))
     dtypes = ("float32", "bfloat16")
     require(config, "model.compute_dtype", dtypes.__contains__, listed(dtypes))
-    require(config, "ray.deadline", lambda value: 0 <= value < math.inf, "at least 0")
-    require(
-        config,
-        "ray.deadline",
-        lambda value: value == 0 or config.path == "ray",
-        f"0 where path is {config.path}",
-    )
-    require(
-        config,
-        "ray.deadline",
-        lambda value: value == 0 or bool(config.plan_file),
-        "0 without a plan_file, whose p are those at the deadline",
-    )
+    conditions.check(config)
+    _check_observed(config)
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"
     )
@@ -195,3 +192,38 @@ def check(config: ConfigDict) -> None:
         "at least 0",
     )
     require(config, "path", PATHS.__contains__, listed(PATHS))
+    together = jax.process_count()
+    require(
+        config,
+        "path",
+        lambda path: together == 1 or path == "spmd",
+        f"spmd, where {together} processes run one experiment",
+    )
+
+
+def _check_observed(config: ConfigDict) -> None:
+    """Real deadlines are of the path that has processes, which need p from elsewhere.
+
+    Raises:
+        ValueError: they are not, or nobody tells p.
+    """
+    is_observed = config.stragglers.model == conditions.OBSERVED
+    require(
+        config,
+        "ray.deadline",
+        lambda value: 0 < value < math.inf if is_observed else value == 0,
+        f"above 0 where stragglers.model is {conditions.OBSERVED}, else 0",
+    )
+    if is_observed:
+        require(
+            config,
+            "stragglers.model",
+            lambda model: config.path == "ray",
+            f"a model that is drawn, where path is {config.path}",
+        )
+        require(
+            config,
+            "stragglers.model",
+            lambda model: bool(config.plan_file or config.believed.p),
+            "a model that is drawn, without a plan_file or believed.p for the deadline",
+        )

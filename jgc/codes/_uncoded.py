@@ -40,7 +40,8 @@ def uncoded(
     if unbiased and (p[worker] == 1).any():
         at = int(worker[p[worker] == 1][0])
         raise ValueError(
-            f"unbiased weights need p below 1 of every worker with data, got p[{at}] = 1"
+            "unbiased weights need p below 1 of every worker with data, got "
+            f"p[{at}] = 1"
         )
     return CodingPlan.from_edges(
         worker,
@@ -49,7 +50,7 @@ def uncoded(
         p=p,
         weights=None if unbiased else np.ones(k),
         num_partitions=n,
-        name="uncoded, unbiased" if unbiased else "IS-SGD",
+        name="uncoded, unbiased" if unbiased else "uncoded",
     )
 
 
@@ -65,4 +66,4 @@ def straggler_free(num_workers: int, *, num_partitions: int) -> CodingPlan:
     """
     k = _checks.count("num_workers", num_workers)
     plan = uncoded(np.zeros(k), num_partitions=num_partitions)
-    return replace(plan, name="GD")
+    return replace(plan, name="straggler_free")

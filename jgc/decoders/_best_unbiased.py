@@ -337,7 +337,8 @@ def _check_is_unbiased(
     p = np.asarray(plan.straggler_probabilities)
     live = p < 1 if law.method == "enumeration" else law.answers() > 0
     nearest = sparse.linalg.lsmr(
-        rows[np.flatnonzero(live)].T, np.ones(rows.shape[1]), atol=1e-12, btol=1e-12
+        rows[np.flatnonzero(live)].T, np.ones(rows.shape[1]), atol=1e-12, btol=1e-12,
+        maxiter=10 * max(rows.shape),
     )[0]
     off = np.abs(rows[np.flatnonzero(live)].T @ nearest - 1)
     if off.max() > 1e-6:

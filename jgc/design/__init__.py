@@ -18,6 +18,7 @@ from jgc.design._diagnostics import (
     draw_error_against_load,
     draw_plan,
 )
+from jgc.design._optimise import Optimised, optimise
 from jgc.design._plan_file import load_plan, save_plan
 from jgc.design._redesign import redesign
 
@@ -25,6 +26,7 @@ __all__ = [
     "Advice",
     "DeadlineCurve",
     "Diagnostics",
+    "Optimised",
     "Option",
     "advise",
     "best_deadline",
@@ -34,6 +36,7 @@ __all__ = [
     "draw_error_against_load",
     "draw_plan",
     "load_plan",
+    "optimise",
     "redesign",
     "save_plan",
     "trace_survival",

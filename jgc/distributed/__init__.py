@@ -13,6 +13,7 @@ wrong shape are not decoded. For the same masks the answer is that of
 `jgc.training.simulated`.
 """
 
+from jgc.distributed import faults
 from jgc.distributed._latency_log import LatencyLog
 from jgc.distributed._path import Details, ray
 from jgc.distributed._policies import (
@@ -30,6 +31,7 @@ __all__ = [
     "Policy",
     "Waiting",
     "WorkerPool",
+    "faults",
     "fixed_deadline",
     "ray",
     "wait_for",

@@ -3,7 +3,7 @@
 import functools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from jgc.distributed._messages import Answer, Expected, why_rejected
 from jgc.distributed._policies import Policy, Waiting
 from jgc.distributed._pool import WorkerPool
 from jgc.distributed._worker import Question, Work, message_function, vector_of
+from jgc.distributed.faults import Fault
 from jgc.training import Job, Report, Run, TrainingPath, TrainState
 from jgc.training._feed import few_examples
 from jgc.training._following import CodeInUse
@@ -71,6 +72,7 @@ def ray(
     policy: Policy,
     chunk_size: int | None = None,
     delays: Float[np.ndarray, "T k"] | None = None,
+    faults: Sequence[Fault] = (),
 ) -> TrainingPath:
     """Each worker is a process of `pool`, and reads its own partitions.
 
@@ -88,6 +90,7 @@ def ray(
         chunk_size: examples in one pass of a worker, see `Work`.
         delays: seconds that worker i sleeps before its task of iteration t, at
             [t mod T, i], for experiments.
+        faults: of `jgc.distributed.faults`, for tests.
 
     Returns:
         A path: `with path(job) as run:` gives `run.init` and `run.step`, see `Run`;
@@ -109,7 +112,7 @@ def ray(
 
     @contextmanager
     def open_run(job: Job) -> Iterator[Run]:
-        driver = _Driver(job, own_loss, optimizer, pool, policy, chunk, delays)
+        driver = _Driver(job, own_loss, optimizer, pool, policy, chunk, delays, faults)
         yield Run(driver.init, driver.step)
 
     return open_run
@@ -127,10 +130,11 @@ class _Driver:
         policy: Policy,
         chunk_size: int | None,
         delays: Float[np.ndarray, "T k"] | None,
+        faults: Sequence[Fault],
     ) -> None:
         self._job, self._loss, self._optimizer = job, loss, optimizer
         self._pool, self._policy = pool, policy
-        self._chunk_size, self._delays = chunk_size, delays
+        self._chunk_size, self._delays, self._faults = chunk_size, delays, faults
         self._answers = Answers(job)
         self._code = CodeInUse(job.plan, job.decoder, job.following)
         self._held = by_worker(job.plan, job.plan.edge_partition)
@@ -177,7 +181,14 @@ class _Driver:
             tuple((x.shape[1:], x.dtype) for x in jax.tree.leaves(outputs)),
         )
         data = np.asarray(jax.random.key_data(key))
-        self._pool.assign(work, self._job.data, self._held, data, delays=self._delays)
+        self._pool.assign(
+            work,
+            self._job.data,
+            self._held,
+            data,
+            delays=self._delays,
+            faults=self._faults,
+        )
         return state
 
     def step(

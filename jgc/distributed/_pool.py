@@ -18,6 +18,7 @@ from jgc import _checks
 from jgc._extras import require
 from jgc.distributed._cluster import connect, worker_environment
 from jgc.distributed._worker import Question, Work, Worker
+from jgc.distributed.faults import Fault, of_worker
 from jgc.training import Partitions
 
 _LOG = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class _Assignment:
     delays: Float[np.ndarray, "T k"] | None
     data: Sequence[Any]  # a reference to the partitions of each worker, None: none
     key: np.ndarray
+    faults: Sequence[Fault]
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class _Broadcast:
     """What workers are asked in a round."""
 
     question: Any  # a reference
+    iteration: int
     coefficients: Sequence[Float[np.ndarray, " b"]]
     asked: Bool[np.ndarray, " k"]
 
@@ -153,6 +156,7 @@ class WorkerPool:
         key: np.ndarray,
         *,
         delays: Float[np.ndarray, "T k"] | None = None,
+        faults: Sequence[Fault] = (),
     ) -> None:
         """Tells each worker its partitions and waits until all have compiled.
 
@@ -166,6 +170,7 @@ class WorkerPool:
             key: of the run, `jax.random.key_data`.
             delays: seconds that worker i sleeps before its task of iteration t, at
                 [t mod T, i], for experiments.
+            faults: that befall workers, for tests.
 
         Raises:
             ValueError: `held` is for another number of workers.
@@ -179,7 +184,9 @@ class WorkerPool:
         self._broadcast = None
         self._round += 1
         own = [self._ray.put(data.select(own)) if own.size else None for own in held]
-        self._assignment = _Assignment(self._ray.put(work), delays, own, key)
+        self._assignment = _Assignment(
+            self._ray.put(work), delays, own, key, tuple(faults)
+        )
         for worker, slot in enumerate(self._slots):
             slot.call = None
             if held[worker].size:
@@ -207,7 +214,9 @@ class WorkerPool:
             asked: whose messages are wanted; they hold partitions.
         """
         self._round += 1
-        self._broadcast = _Broadcast(self._ray.put(question), coefficients, asked)
+        self._broadcast = _Broadcast(
+            self._ray.put(question), question.iteration, coefficients, asked
+        )
         for worker, slot in enumerate(self._slots):
             if slot.is_ready and slot.call is None:
                 self._give_task(worker)
@@ -284,8 +293,13 @@ class WorkerPool:
             delays,
             assignment.data[worker],
             assignment.key,
+            of_worker(assignment.faults, worker, after=self._iteration()),
         )
         slot.called_at = time.monotonic()
+
+    def _iteration(self) -> int:
+        """The newest that workers were asked for in this run; -1 before the first."""
+        return -1 if self._broadcast is None else self._broadcast.iteration
 
     def _replace(self, worker: int, reason: str) -> Event:
         _LOG.warning("Worker %d %s; another takes its place", worker, reason)

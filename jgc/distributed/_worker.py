@@ -4,7 +4,7 @@ Nothing here knows of Ray; `jgc.distributed._pool` makes an actor of it.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
 from jgc.distributed._messages import Answer
+from jgc.distributed.faults import Fault
 from jgc.training import Batch, Loss, Partitions, coded_gradient
 from jgc.training._feed import Feed
 from jgc.training._loss import ModelState, Params
@@ -71,6 +72,7 @@ class Worker:
         delays: Float[np.ndarray, " T"] | None,
         data: Partitions,
         key: np.ndarray,
+        faults: Sequence[Fault] = (),
     ) -> None:
         """Takes its partitions and compiles; may be called again for another run.
 
@@ -81,10 +83,11 @@ class Worker:
             data: the worker's partitions, in the order of its edges; it reads them
                 itself.
             key: of the run.
+            faults: that befall it, for tests.
         """
         if self._feed is not None:
             self._feed.close()
-        self._delays = delays
+        self._delays, self._faults = delays, faults
         self._feed = Feed(data)
         held, b = len(data.number), data.batch_size
         chunk = work.chunk_size
@@ -112,11 +115,19 @@ class Worker:
         def is_overtaken() -> bool:
             return self._newest > round
 
-        if self._delays is not None:
-            seconds = float(self._delays[question.iteration % len(self._delays)])
+        def wait(seconds: float) -> None:
             with self._news:
                 self._news.wait_for(is_overtaken, timeout=seconds)
-        return self._compute(question, coefficients, is_overtaken)
+
+        if self._delays is not None:
+            wait(float(self._delays[question.iteration % len(self._delays)]))
+        faults = [f for f in self._faults if f.iteration == question.iteration]
+        for fault in faults:
+            fault.before(wait)
+        answer = self._compute(question, coefficients, is_overtaken)
+        for fault in faults:
+            answer = fault.after(answer)
+        return answer
 
     def skip_to(self, round: int) -> None:
         """Drops tasks of earlier rounds; called from another thread than `work`."""

@@ -10,7 +10,7 @@ from jgc.distributed import (
     wait_for,
     wait_for_error,
 )
-from jgc.distributed._partitions import by_worker, split_examples
+from jgc.distributed._by_worker import by_worker
 from jgc.distributed._policies import mask_error
 
 PLAN = jgc.codes.cyclic_repetition([0.2] * 4, num_partitions=4, num_stragglers=1)
@@ -70,15 +70,9 @@ def test_a_latency_log_is_a_trace_and_a_resumed_one_has_each_iteration_once(tmp_
     np.testing.assert_array_equal(trace.latencies, rows.astype(np.float32))
 
 
-def test_partitions_go_to_those_who_hold_them():
+def test_edges_go_to_those_who_hold_them():
     plan = jgc.codes.uncoded([0.1, 0.2, 0.3, 0.4], num_partitions=3)  # one has none
     held = by_worker(plan, plan.edge_partition)
     assert [list(part) for part in held] == [
         list(plan.edge_partition[plan.edge_worker == worker]) for worker in range(4)
     ]
-    parts = split_examples(np.arange(5), [2, 0, 2, 0, 0], num_partitions=3)
-    assert [list(part) for part in parts] == [[1, 3, 4], [], [0, 2]]
-    with pytest.raises(ValueError, match="entries from 0 to 3"):
-        split_examples(np.arange(2), [0, 3], num_partitions=3)
-    with pytest.raises(ValueError, match="one entry an example"):
-        split_examples(np.arange(3), [0, 1], num_partitions=3)

@@ -8,21 +8,21 @@ import optax
 import pytest
 
 import jgc
-from benchmarks.coded_step import random_examples
 from experiments.common.schemes import SCHEMES
-from jgc.detection import ssdlite
-from jgc.distributed import Driver, WorkerPool, wait_for
-from jgc.training import init_state, make_step
-from tests.training import problems
+from jgc import optim
+from jgc.distributed import WorkerPool, ray, wait_for
+from jgc.training import Job, simulated
+from jgc.training._reached import reached
+from tests.training.models import MODELS, logistic
 
 pytestmark = pytest.mark.slow
 
-K, N, T = 4, 6, 4
+K, N = 4, 6
 P = np.array([0.3, 0.1, 0.7, 0.5])
-PARTITION = np.arange(problems.NUM_EXAMPLES) % N
-OPTIMIZER = optax.adam(0.1)
-OPTIMIZER_OF_DETECTOR = optax.sgd(0.01)
-MASKS = np.random.default_rng(0).random((T, K)) > P
+KEY = jax.random.key(7)
+# Nobody answers once, and everybody at the end.
+MASKS = np.random.default_rng(0).random((3, K)) > P
+MASKS = np.concatenate([MASKS, np.zeros((1, K), bool), np.ones((1, K), bool)])
 
 
 @pytest.fixture(scope="module")
@@ -31,79 +31,118 @@ def pool(ray_cluster):
         yield pool
 
 
-def simulated(loss, params, examples, partition, plan, decoder, optimizer=OPTIMIZER):
-    step = make_step(loss, optimizer)
-    state = init_state(params, optimizer)
-    losses = []
-    for mask in MASKS:
-        coefficients = decoder.coefficients(plan, mask)
-        state, each = step(state, examples, jnp.asarray(partition), coefficients)
-        losses.append(float(each.mean()))
-    return state, losses
+def train(path, job, model):
+    reports = []
+    with path(job) as run:
+        state = run.init(KEY, model.params, model.model_state)
+        for mask in MASKS:
+            state, report = run.step(state, mask)
+            reports.append(report)
+    return state._replace(key=()), reports
 
 
-CASES = [(scheme, None) for scheme in SCHEMES] + [("interval", 2)]
+def assert_same(pool, job, model, optimizer, chunk_size=None):
+    paths = (
+        simulated(model.loss, optimizer),
+        ray(
+            model.loss,
+            optimizer,
+            pool=pool,
+            policy=wait_for(K),
+            chunk_size=chunk_size,
+        ),
+    )
+    (expected, wanted), (found, reports) = (train(path, job, model) for path in paths)
+    for state in (expected, found):
+        assert int(state.iteration) == len(MASKS)
+    chex.assert_trees_all_close(
+        found, expected, rtol=model.tolerance, atol=model.tolerance
+    )
+    moved = jax.tree.map(
+        lambda new, old: jnp.abs(new - old).max(), found.params, model.params
+    )
+    # A run that goes nowhere would agree with anything.
+    assert max(jax.tree.leaves(moved)) > 100 * model.tolerance
+    for mask, report, all_told in zip(MASKS, reports, wanted, strict=True):
+        np.testing.assert_array_equal(report.answered, mask)
+        known = np.asarray(reached(job.plan, mask))
+        np.testing.assert_array_equal(~np.isnan(report.partition_losses), known)
+        np.testing.assert_allclose(
+            report.partition_losses[known],
+            all_told.partition_losses[known],
+            rtol=10 * model.tolerance,
+        )
+    assert np.isnan(reports[-2].loss)
+    np.testing.assert_allclose(
+        reports[-1].loss, wanted[-1].loss, rtol=10 * model.tolerance
+    )
+    for name, value in wanted[-1].metrics.items():
+        np.testing.assert_allclose(reports[-1].metrics[name], value, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("scheme", "chunk_size"), CASES)
-def test_logistic_regression(pool, scheme, chunk_size):
-    decoder = SCHEMES[scheme].decoder
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_code_and_decoder(pool, scheme):
+    model = logistic(N)
     plan = SCHEMES[scheme].design(P, N, jax.random.key(0))
-    driver = Driver(
-        pool,
-        problems.loss,
-        OPTIMIZER,
-        plan,
-        params=problems.params(),
-        examples=problems.examples(),
-        partition=PARTITION,
-        policy=wait_for(K),
-        decoder=decoder,
-        chunk_size=chunk_size,
-    )
-    state = driver.init(problems.params())
-    for mask in MASKS:
-        state, round = driver.advance(state, asked=mask)
-        np.testing.assert_array_equal(round.mask, mask & (plan.batch_sizes > 0))
-    expected, losses = simulated(
-        problems.loss, problems.params(), problems.examples(), PARTITION, plan, decoder
-    )
-    chex.assert_trees_all_close(state.params, expected.params, rtol=2e-5, atol=1e-6)
-    chex.assert_trees_all_close(state.opt_state, expected.opt_state, rtol=2e-4)
-    if scheme == "dense":  # any worker has all the losses
-        assert round.loss == pytest.approx(losses[-1], rel=1e-5)
+    job = Job(plan=plan, data=model.data(N, 2), decoder=SCHEMES[scheme].decoder)
+    assert_same(pool, job, model, optax.sgd(0.1))
 
 
-def test_detector(pool):
-    """Two of the workers get data: a detector takes long to compile."""
-    detector = ssdlite(num_classes=3, image_size=32, width=0.1, strides=(8, 16))
-    examples = random_examples(9, 32)
-    partition = np.arange(9) % N
-    params = jax.jit(detector.init)(jax.random.key(0))
-    plan = jgc.codes.interval(np.array([0.3, 1, 0.7, 1]), num_partitions=N)
-    assert plan.num_edges == N + 1  # one partition is shared
-    driver = Driver(
-        pool,
-        detector.loss,
-        OPTIMIZER_OF_DETECTOR,
-        plan,
-        params=params,
-        examples=examples,
-        partition=partition,
-        policy=wait_for(K),
+@pytest.mark.parametrize("chunk_size", [1, 2, 5])
+def test_chunks(pool, chunk_size):
+    model = logistic(N)
+    job = Job(
+        plan=jgc.codes.interval(P, num_partitions=N, layers=2), data=model.data(N)
     )
-    state = driver.init(params)
-    for mask in MASKS:
-        state, _ = driver.advance(state, asked=mask)
-    expected, _ = simulated(
-        detector.loss,
-        params,
-        examples,
-        partition,
-        plan,
-        jgc.decoders.fixed,
-        optimizer=OPTIMIZER_OF_DETECTOR,
+    assert_same(pool, job, model, optax.sgd(0.1), chunk_size=chunk_size)
+
+
+# Two workers hold the data of the detector, which takes long to compile; they share a
+# partition, whose augmentation must be the same on both.
+MODEL_P = {"detector": np.array([0.3, 1, 0.7, 1])}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("batch_size", [0, 1])
+def test_models(pool, name, batch_size):
+    """Dropout, batch statistics, augmentation: on all examples and on mini-batches."""
+    if name == "logistic" and batch_size == 0:
+        pytest.skip("test_chunks")
+    if name == "detector" and batch_size == 0:
+        pytest.skip("takes long, and has nothing that mini-batches have not")
+    model = MODELS[name](N)
+    plan = jgc.codes.interval(MODEL_P.get(name, P), num_partitions=N)
+    job = Job(plan=plan, data=model.data(N, batch_size))
+    assert_same(pool, job, model, optax.sgd(model.learning_rate))
+
+
+def test_two_tracks(pool):
+    model = logistic(N)._replace(tolerance=1e-4)
+    plan = jgc.codes.interval(P, num_partitions=N)
+    decoder = jgc.decoders.two_track(plan, noise_ratio=2.0)
+    job = Job(plan=plan, data=model.data(N), decoder=decoder)
+    assert_same(pool, job, model, optim.two_track_adam(None, 0.1))
+
+
+def test_a_straggler_model_draws_what_the_simulation_draws(pool):
+    model = logistic(N)
+    plan = jgc.codes.interval(P, num_partitions=N)
+    job = Job(
+        plan=plan,
+        data=model.data(N, 2),
+        stragglers=jgc.stragglers.markov(P, mean_burst=3),
     )
-    moved = jax.tree.map(jnp.subtract, expected.params, params)
-    difference = jax.tree.map(jnp.subtract, expected.params, state.params)
-    assert optax.tree.norm(difference) < 1e-4 * optax.tree.norm(moved)
+    answered = []
+    for path in (
+        simulated(model.loss, optax.sgd(0.1)),
+        ray(model.loss, optax.sgd(0.1), pool=pool, policy=wait_for(K)),
+    ):
+        with path(job) as run:
+            state = run.init(KEY, model.params)
+            masks = []
+            for _ in range(8):
+                state, report = run.step(state)
+                masks.append(report.answered)
+        answered.append(masks)
+    np.testing.assert_array_equal(*answered)
+    assert 0 < np.mean(answered[0]) < 1

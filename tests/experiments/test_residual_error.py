@@ -9,7 +9,7 @@ SMALL = (
     "--config.deadlines=(1.5,)",
     "--config.num_draws=2",
     "--config.num_trials=4000",
-    "--config.schemes=('interval','is_sgd','od')",
+    "--config.schemes=('interval','uncoded','random_graph')",
 )
 
 
@@ -29,7 +29,7 @@ def test_methods_agree_and_a_killed_run_goes_on(tmp_path):
         found = disagreement(row)
         assert found is not None
         assert found < 5
-        has_closed_form = row["case"]["scheme"] != "od"
+        has_closed_form = row["case"]["scheme"] != "random_graph"
         assert (row["exact"] is not None) == has_closed_form
         if has_closed_form:
             assert row["exact"] == pytest.approx(row["enumeration"], rel=1e-9)

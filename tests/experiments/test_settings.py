@@ -22,7 +22,7 @@ def test_defaults_are_accepted():
         ("deadlines", (), "above 1"),
         ("deadlines", ("soon",), "above 1"),
         ("deadlines", (1.1, 1.1), "no repetition"),
-        ("schemes", ("gd", "magic"), "interval"),
+        ("schemes", ("straggler_free", "magic"), "interval"),
         ("model.compute_dtype", "float16", "bfloat16, float32"),
         ("optimizers", ("magic",), "adam, momentum, sgd, two_track_adam"),
         ("noise_ratios", (1.0, 0.0), "above 0"),
@@ -48,6 +48,6 @@ def test_errors_name_key_value_and_what_is_accepted(key, value, accepted):
 
 def test_two_tracks_need_a_scheme_that_does_not_wait():
     config = settings.default()
-    config.schemes, config.optimizers = ("gd",), ("two_track_adam",)
+    config.schemes, config.optimizers = ("straggler_free",), ("two_track_adam",)
     with pytest.raises(ValueError, match=r"config.optimizers = .*single track too"):
         settings.check(config)
