@@ -1,6 +1,7 @@
 """Masks by the block from a straggler model."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ from jaxtyping import Array, Bool, PRNGKeyArray, UInt32
 from jgc.stragglers import StragglerModel
 
 
+# A loop outside `jit` is compiled anew at every call.
+@partial(jax.jit, static_argnames=("model", "chains", "steps"))
 def model_mask(
     model: StragglerModel,
     key: PRNGKeyArray,
