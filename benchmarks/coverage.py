@@ -173,7 +173,27 @@ def _independent() -> list[Case]:
         _enumerated(
             "graph, p 1e-4 to 0.9999, to 1 %", graph, decoder=decoders.graph, **stop
         ),
+        *_best_unbiased(mixed, never, many, stop),
     ]
+
+
+def _best_unbiased(
+    mixed: CodingPlan, never: CodingPlan, many: dict[str, Any], stop: dict[str, Any]
+) -> list[Case]:
+    found = []
+    for name, plan in (("interval, p 1e-4 to 0.9999", mixed), ("SGC", never)):
+        best = decoders.best_unbiased(plan, gradients=0.3)
+        for end, options in (("", many), (", to 1 %", stop)):
+            found.append(
+                _enumerated(
+                    f"best unbiased, {name}{end}",
+                    plan,
+                    decoder=best,
+                    gradients=0.3,
+                    **options,
+                )
+            )
+    return found
 
 
 def _dependent() -> list[Case]:
@@ -203,6 +223,7 @@ def _dependent() -> list[Case]:
                 law, num_partitions=n, num_stragglers=1
             ),
             "graph": codes.random_graph(law, num_partitions=n, key=KEY),
+            "best_unbiased": codes.interval(law, num_partitions=n),
         }
         for (model, (sampled, laws)), (decoder, plan) in itertools.product(
             models.items(), plans.items()
@@ -221,6 +242,8 @@ def _of_laws(
     laws: list[tuple[float, np.ndarray]],
 ) -> Case:
     chosen = getattr(decoders, decoder)
+    if decoder == "best_unbiased":
+        chosen = chosen(plan, gradients=1.0)
 
     def truth() -> float:
         return sum(
