@@ -68,9 +68,7 @@ def bias_on_fresh_masks(num_masks: int) -> None:
     @jax.jit
     def sums(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         uniform = jax.random.uniform(key, (plan.num_workers, chunk), jnp.float64)
-        c = decoder.coefficients(
-            plan, uniform >= plan.straggler_probabilities[:, None]
-        )
+        c = decoder.coefficients(plan, uniform >= plan.straggler_probabilities[:, None])
         return c.sum(axis=1), (c**2).sum(axis=1)
 
     with jax.enable_x64(True):
@@ -156,10 +154,10 @@ def large(num_workers: int) -> None:
     print(
         f"interval k = n = {num_workers}: design {designed:.1f} s over "
         f"{found.num_masks} masks, one decode {1e3 * min(times):.2f} ms (median "
-        f"{1e3 * np.median(times):.2f}); relative error {found.error / norm:.3e}, fixed "
-        f"{jgc.residual.exact(plan, gradients=0.5).relative:.3e}; bias left "
-        f"{np.sqrt((found.bias**2).mean()):.1e} a partition (root mean square, of which "
-        f"{np.sqrt((found.bias_standard_error**2).mean()):.1e} is its standard error)"
+        f"{1e3 * np.median(times):.2f}); relative error {found.error / norm:.3e}, "
+        f"fixed {jgc.residual.exact(plan, gradients=0.5).relative:.3e}; bias left "
+        f"{np.sqrt((found.bias**2).mean()):.1e} a partition (root mean square, its "
+        f"standard error {np.sqrt((found.bias_standard_error**2).mean()):.1e})"
     )
 
 

@@ -5,9 +5,9 @@ With G = a·Id + b·11ᵀ any combination Σ_j c_j g_j has
     ‖Σ_j c_j g_j‖² = a ‖c‖² + b (Σ_j c_j)²,
 
 so that norms of messages (c = a_i) and of their weighted sum tell a, b and the
-similarity ρ = b/(a + b). Norms over ‖c‖² are a line in t = (Σ_j c_j)²/‖c‖²; it is fitted
-by least squares with weights 1/(1 + t)², as errors grow with the norms, and old
-iterations are forgotten.
+similarity ρ = b/(a + b). Norms over ‖c‖² are a line in t = (Σ_j c_j)²/‖c‖², fitted by
+least squares with weights 1/(1 + t)², as errors grow with the norms; old iterations are
+forgotten.
 """
 
 from typing import NamedTuple

@@ -83,8 +83,8 @@ def _placed(leaf: Any, like: Any) -> Any:
     if not isinstance(like, jax.Array):
         return leaf
     if _is_key(like):
-        key = jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like))
-        return jax.device_put(key, like.sharding)
+        words = jax.device_put(leaf, jax.random.key_data(like).sharding)
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(like))
     return jax.device_put(leaf, like.sharding)
 
 

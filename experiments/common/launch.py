@@ -130,9 +130,13 @@ def run(
             stopping.end(error.number, how_to_go_on)
         except Exception as error:
             what = stopping.full_disk(error)
-            if what is None:
-                raise
-            _leave(1, f"error: no room to write ({what}); make some: {how_to_go_on}")
+            if what is not None:
+                _leave(
+                    1, f"error: no room to write ({what}); make some: {how_to_go_on}"
+                )
+            if processes.is_lost(error):
+                _leave(1, f"error: another process ended; {how_to_go_on}, in all")
+            raise
 
     app.run(wrapped, flags_parser=partial(_parse, default_config))
 

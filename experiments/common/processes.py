@@ -57,6 +57,8 @@ def join(coordinator: str | None, num_processes: int, process_index: int) -> Non
         raise InputError(f"--num_processes={num_processes} needs --coordinator")
     # Its handler would swallow SIGTERM.
     jax.config.update("jax_enable_preemption_service", False)
+    # A process that ends is an error in the others at once, not an abort after a while.
+    jax.config.update("jax_enable_recoverability", True)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -152,3 +154,15 @@ def from_writer(tree: Tree) -> Tree:
 def on_host(tree: Any) -> Any:
     """Arrays that all processes hold whole as this one's own."""
     return tree if jax.process_count() == 1 else jax.tree.map(np.asarray, tree)
+
+
+def in_step() -> None:
+    """Waits for all processes; the first leaves only when the others need it no more."""
+    agree(lambda: None)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether the error is that a process of several is gone."""
+    return jax.distributed.is_initialized() and isinstance(
+        error, jax.errors.JaxRuntimeError
+    )

@@ -121,6 +121,11 @@ SCHEMES: dict[str, Scheme] = {
     "fractional_repetition_best": Scheme(
         "fractional repetition, best unbiased", _FRACTIONAL, designed=_best
     ),
+    "fractional_repetition_balanced_best": Scheme(
+        "balanced fractional repetition, best unbiased",
+        _by_p(codes.fractional_repetition, replication=2, balanced=True),
+        designed=_best,
+    ),
     "random_graph": Scheme(
         "random graph (OD)", _random(codes.random_graph), decoders.graph
     ),

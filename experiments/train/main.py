@@ -91,6 +91,7 @@ def run_all(prepared: tuple[list[RunSpec], Task], config: Any, workdir: Path) ->
         for run in left:
             train(run, task, paths[run.optimizer], config, folders[run], progress)
 
+    processes.in_step()
     if not processes.is_writer():
         return
     write_report(runs, workdir)

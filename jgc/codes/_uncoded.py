@@ -9,9 +9,7 @@ from jgc import _checks
 from jgc._plan import CodingPlan
 
 
-def uncoded(
-    p: ArrayLike, *, num_partitions: int, unbiased: bool = False
-) -> CodingPlan:
+def uncoded(p: ArrayLike, *, num_partitions: int, unbiased: bool = False) -> CodingPlan:
     """Disjoint partitions, load 1: what training without a code does.
 
     With weights 1 it is IS-SGD, "ignore stragglers" as the paper compares it: ĝ is the

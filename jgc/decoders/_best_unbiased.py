@@ -229,7 +229,11 @@ def _designed(
                 for index in range(_FRESH_BATCHES)
             )
             tilt = design.corrected(
-                tilt, fresh, response, tolerance=_CORRECTION_TOLERANCE, diagonal=diagonal
+                tilt,
+                fresh,
+                response,
+                tolerance=_CORRECTION_TOLERANCE,
+                diagonal=diagonal,
             )
     recipe = Recipe(
         constructor=_designed,
@@ -337,7 +341,10 @@ def _check_is_unbiased(
     p = np.asarray(plan.straggler_probabilities)
     live = p < 1 if law.method == "enumeration" else law.answers() > 0
     nearest = sparse.linalg.lsmr(
-        rows[np.flatnonzero(live)].T, np.ones(rows.shape[1]), atol=1e-12, btol=1e-12,
+        rows[np.flatnonzero(live)].T,
+        np.ones(rows.shape[1]),
+        atol=1e-12,
+        btol=1e-12,
         maxiter=10 * max(rows.shape),
     )[0]
     off = np.abs(rows[np.flatnonzero(live)].T @ nearest - 1)
@@ -370,7 +377,5 @@ def _diagonal(plan: CodingPlan, law: Law, system: System) -> Float[np.ndarray, "
         answers = 1 - np.asarray(plan.straggler_probabilities, np.float64)
     silent = np.log(np.maximum(1 - answers, 1e-12))
     worker, partition = np.asarray(plan.edge_worker), np.asarray(plan.edge_partition)
-    lost = np.bincount(
-        partition, weights=silent[worker], minlength=plan.num_partitions
-    )
+    lost = np.bincount(partition, weights=silent[worker], minlength=plan.num_partitions)
     return np.maximum(-np.expm1(lost), 1e-12)

@@ -68,14 +68,17 @@ class Mixture(Decoder):
         return replace(self, shares=shares)
 
     def at(self, rho: float | Float[Array, ""]) -> Self:
-        """Between the two designs on either side of a similarity ρ, which may be traced.
+        """Between the two designs on either side of a similarity ρ, maybe traced.
 
         Members must be designs for similarities; their order does not matter. Beyond
         the last of them it is that one.
         """
         knots = []
         for member in self.members:
-            if not isinstance(member, Tilted) or member.recipe.gradients.similarity is None:
+            if (
+                not isinstance(member, Tilted)
+                or member.recipe.gradients.similarity is None
+            ):
                 raise ValueError(
                     "at(ρ) needs members designed for a similarity, got "
                     f"{member.name!r}"
@@ -160,12 +163,13 @@ def _have_one_projection(members: tuple[Decoder, ...]) -> bool:
     if len(members) < 2:
         return False
     trees = [one.projection if isinstance(one, Tilted) else None for one in members]
-    leaves, structure = jax.tree.flatten(trees[0])
-    return all(
-        tree is not None
-        and jax.tree.structure(tree) == structure
-        and all(map(np.array_equal, leaves, jax.tree.leaves(tree)))
-        for tree in trees
+    if any(tree is None for tree in trees):
+        return False
+    leaves, structures = zip(*map(jax.tree.flatten, trees), strict=True)
+    return len(set(structures)) == 1 and all(
+        np.array_equal(leaf, first)
+        for own in leaves
+        for leaf, first in zip(own, leaves[0], strict=True)
     )
 
 
@@ -181,8 +185,10 @@ def _of_one_solve(
         jnp.stack([jnp.asarray(one.tilt, dtype) for one in tilted]),
         None if common is None else jnp.asarray(common, dtype),
         jnp.stack(
-            [jnp.asarray(0 if one.common is None else one.level, dtype)
-             for one in tilted]
+            [
+                jnp.asarray(0 if one.common is None else one.level, dtype)
+                for one in tilted
+            ]
         ),
         jnp.stack([jnp.asarray(one.similarity, dtype) for one in tilted]),
         flat,

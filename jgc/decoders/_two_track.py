@@ -135,8 +135,8 @@ def two_track(
     if isinstance(decoder, Tilted):
         if isinstance(noise_ratio, jax.core.Tracer):
             raise ValueError(
-                f"noise_ratio must be a number for {decoder.name!r}, whose second track "
-                "is designed on the host; got a traced one"
+                f"noise_ratio must be a number for {decoder.name!r}, whose second "
+                "track is designed on the host; got a traced one"
             )
         return TiltedTracks(decoder, decoder.traded(plan, float(noise_ratio)))
     second: np.ndarray | Array

@@ -1,5 +1,6 @@
-"""Coefficients that suit a decoder: the error is differentiable on a fixed placement."""
+"""Coefficients that suit a decoder: its error has a derivative on a placement."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -21,6 +22,7 @@ _MOST_ENUMERATED = 10
 _SAMPLE = 1024
 # Of the Gram matrix of unit rows: keeps rows that come together differentiable.
 _RIDGE = 1e-7
+_START_NOISE = 0.01
 
 
 class Optimised(NamedTuple):
@@ -29,7 +31,8 @@ class Optimised(NamedTuple):
     Attributes:
         plan: the code; the same placement.
         decoder: for it: designed again, or as given.
-        before: E‖g − ĝ‖²/‖g‖² of the plan that was given, over the masks used.
+        before: E‖g − ĝ‖²/‖g‖² of the plan that was given: of its design for the best
+            unbiased decoder, over the masks used for others.
         after: of the new one.
     """
 
@@ -56,7 +59,7 @@ def optimise(
     """Improves a_ij on the placement as it is, for a decoder, by gradient descent.
 
     Adam on the coefficients, over all masks of up to 10 workers and a fixed sample of
-    1,024 beyond; the best step is kept, so that the error over these masks never grows.
+    1,024 beyond; the best step is kept, and the plan as it was where none is better.
     For the best unbiased decoder the error is 1ᵀλ − 1ᵀG1 = max over λ of
     2·1ᵀλ − λᵀHλ − 1ᵀG1, which is differentiated with λ found anew each step. The
     problem is not convex: another start may end elsewhere. Workers are independent.
@@ -85,8 +88,8 @@ def optimise(
     own = as_gradients(gradients, plan.num_partitions)
     if isinstance(decoder, Tilted):
         raise ValueError(
-            f"decoder must not be a design for other coefficients, got {decoder.name!r}; "
-            "accepted: None for the best unbiased one, or such as decoders.least_squares"
+            f"decoder must be no design for other coefficients, got {decoder.name!r}; "
+            "accepted: None for the best unbiased one, decoders.least_squares, fixed"
         )
     k = plan.num_workers
     if k > _MOST_ENUMERATED and key is None:
@@ -102,30 +105,37 @@ def optimise(
     with jax.enable_x64(True):
         value = partial(_error, rows, decoder, jnp.asarray(factor), masks, probability)
         step = jax.jit(jax.value_and_grad(value))
-        a = jnp.asarray(rows.edge_coefficient, float)
-        state, best, first = optimizer.init(a), a, None
-        least = np.inf
-        for _ in range(num_steps + 1):
+        start = jnp.asarray(rows.edge_coefficient, float)
+        project = _keeps_the_sum(rows) if decoder is None else lambda a: a
+        first = least = float(step(start)[0])
+        # Structured codes are saddles: equal messages part only if moved.
+        noise = np.random.default_rng(0).normal(size=start.shape)
+        best, a = start, project(start + _START_NOISE * noise)
+        state = optimizer.init(a)
+        for _ in range(num_steps):
             error, slope = step(a)
-            first = float(error) if first is None else first
             if not np.isfinite(float(error)):
                 break
             if float(error) < least:
                 least, best = float(error), a
             updates, state = optimizer.update(slope, state)
-            a = optax.apply_updates(a, updates)
+            a = project(optax.apply_updates(a, updates))
     if not np.isfinite(least):
         raise ValueError(
             f"no decoder of {plan!r} is unbiased over these masks; see best_unbiased"
         )
     norm = own.squared_norm(plan.num_partitions)
     found = replace(rows, edge_coefficient=np.asarray(best))
-    used = decoder
-    if used is None:
-        found = _unit_rows(found)
-        used = decoders.best_unbiased(found, gradients=own, key=key)
-    assert first is not None
-    return Optimised(found, used, first / norm, least / norm)
+    if decoder is not None:
+        return Optimised(found, decoder, first / norm, least / norm)
+    found = _unit_rows(found)
+    old, new = (
+        decoders.best_unbiased(one, gradients=own, key=key) for one in (plan, found)
+    )
+    before, after = float(old.design.error) / norm, float(new.design.error) / norm
+    if after < before:
+        return Optimised(found, new, before, after)
+    return Optimised(plan, old, before, before)
 
 
 def _masks(
@@ -136,6 +146,7 @@ def _masks(
         masks = ((np.arange(1 << k) >> np.arange(k)[:, None]) & 1).astype(bool)
         each = np.where(masks, 1 - p[:, None], p[:, None])
         return masks, each.prod(axis=0)
+    assert key is not None
     drawn = jax.random.bernoulli(key, jnp.asarray(1 - p)[:, None], (k, _SAMPLE))
     return np.asarray(drawn), np.full(_SAMPLE, 1 / _SAMPLE)
 
@@ -152,6 +163,26 @@ def _unit_rows(plan: CodingPlan) -> CodingPlan:
     )
 
 
+def _keeps_the_sum(plan: CodingPlan) -> Callable[[Array], Array]:
+    """Moves coefficients back to where x combines all messages to 1, as it does now.
+
+    Off this plane the sum may be out of reach of every decoder.
+    """
+    worker, partition = np.asarray(plan.edge_worker), np.asarray(plan.edge_partition)
+    x = np.linalg.lstsq(
+        plan.encoding_matrix().T, np.ones(plan.num_partitions), rcond=1e-10
+    )[0][worker]
+    n = plan.num_partitions
+    size = np.bincount(partition, weights=x**2, minlength=n)
+    share = np.divide(x, size[partition], out=np.zeros(x.size), where=x != 0)
+
+    def project(a: Array) -> Array:
+        lacks = 1 - jax.ops.segment_sum(x * a, jnp.asarray(partition), n)
+        return a + share * lacks[partition]
+
+    return project
+
+
 def _error(
     plan: CodingPlan,
     decoder: Decoder | None,
@@ -162,7 +193,7 @@ def _error(
 ) -> Float[Array, ""]:
     if decoder is not None:
         own = replace(plan, edge_coefficient=a)
-        off = decoder.coefficients(own, masks) - 1
+        off = decoder.coefficients(own, jnp.asarray(masks)) - 1
         return ((factor.T @ off) ** 2).sum(axis=0) @ jnp.asarray(probability)
     k, n = plan.num_workers, plan.num_partitions
     matrix = jnp.zeros((k, n)).at[plan.edge_worker, plan.edge_partition].add(a)
@@ -176,7 +207,9 @@ def _error(
         inside = mask[:, None] & mask
         shifted = jnp.where(inside, gram, 0) + jnp.diag(jnp.where(mask, ridge, 1.0))
         half = jax.scipy.linalg.solve_triangular(
-            jnp.linalg.cholesky(shifted), jnp.where(mask[:, None], matrix, 0), lower=True
+            jnp.linalg.cholesky(shifted),
+            jnp.where(mask[:, None], matrix, 0),
+            lower=True,
         )
         return half.T @ half
 
@@ -190,11 +223,7 @@ def _error(
     response = jax.lax.scan(jax.checkpoint(add), jnp.zeros((n, n)), (rows, weights))[0]
     # λ of least norm; the maximum over λ is flat there, so λ needs no derivative.
     ones = jnp.ones(n)
-    multipliers = jax.lax.stop_gradient(
-        jnp.linalg.pinv(response, rtol=1e-10, hermitian=True) @ ones
-    )
+    constant = jax.lax.stop_gradient(response)
+    multipliers = jnp.linalg.pinv(constant, rtol=1e-12, hermitian=True) @ ones
     total = (factor.T @ ones) @ (factor.T @ ones)
-    error = 2 * multipliers.sum() - multipliers @ response @ multipliers - total
-    # Coefficients with which no decoder is unbiased.
-    is_reached = jnp.abs(response @ multipliers - 1).max() < 1e-6
-    return jnp.where(is_reached, error, jnp.inf)
+    return 2 * multipliers.sum() - multipliers @ response @ multipliers - total

@@ -86,7 +86,8 @@ def _of_design(
 ) -> ResidualError:
     if not isinstance(decoder, Tilted):
         raise ValueError(
-            f"decoder {getattr(decoder, 'name', decoder)!r} has no closed form; accepted: decoders.fixed, "
+            f"decoder {getattr(decoder, 'name', decoder)!r} has no closed form; "
+            "accepted: decoders.fixed, "
             "and what best_unbiased, trade_off or conditional_least_squares return. "
             "Use jgc.residual.enumerate_masks or monte_carlo"
         )

@@ -138,10 +138,20 @@ def test_trade_off_is_the_least_of_bias_and_variance():
         # And no change of u is better.
         for _ in range(3):
             tilt = own.tilt + 1e-3 * rng.normal(size=own.tilt.shape)
-            assert least <= cost(jax.tree.unflatten(
-                jax.tree.structure(own),
-                [tilt if leaf is own.tilt else leaf for leaf in jax.tree.leaves(own)],
-            ), ratio) + 1e-9
+            assert (
+                least
+                <= cost(
+                    jax.tree.unflatten(
+                        jax.tree.structure(own),
+                        [
+                            tilt if leaf is own.tilt else leaf
+                            for leaf in jax.tree.leaves(own)
+                        ],
+                    ),
+                    ratio,
+                )
+                + 1e-9
+            )
     infinite = decoders.trade_off(plan, gradients=0.4, noise_ratio=np.inf)
     best = decoders.best_unbiased(plan, gradients=0.4)
     np.testing.assert_allclose(infinite.tilt, best.tilt)
@@ -195,13 +205,19 @@ def test_shocks_need_a_decoder_of_their_own():
         plan, gradients=0.5, model=model, key=jax.random.key(0), num_masks=2048
     )
     fresh = residual.monte_carlo(
-        jax.random.key(9), plan, num_trials=100_000, model=model, decoder=decoder,
+        jax.random.key(9),
+        plan,
+        num_trials=100_000,
+        model=model,
+        decoder=decoder,
         gradients=0.5,
     )
     off = fresh.mean - decoder.design.error
     assert abs(off) < 4 * (fresh.standard_error + decoder.design.standard_error)
     independent = decoders.best_unbiased(plan, gradients=0.5)
-    assert np.abs(independent.design.multipliers - decoder.design.multipliers).max() > 0.1
+    assert (
+        np.abs(independent.design.multipliers - decoder.design.multipliers).max() > 0.1
+    )
     z = decoder.design.bias / decoder.design.bias_standard_error
     assert np.abs(z).max() < 8  # eight batches
 
@@ -243,7 +259,8 @@ def test_graphs_by_components_agree_with_cholesky():
     by_graph = decoders.conditional_least_squares(plan, gradients=0.3, model=rounds)
     # Another scale of one coefficient is no graph code, and decodes to the same.
     scaled = jgc.CodingPlan.from_matrix(
-        plan.encoding_matrix() * np.where(np.arange(120) == 0, 2, 1)[:, None], p=0.4 + np.zeros(120)
+        plan.encoding_matrix() * np.where(np.arange(120) == 0, 2, 1)[:, None],
+        p=0.4 + np.zeros(120),
     )
     by_factor = decoders.conditional_least_squares(scaled, gradients=0.3, model=rounds)
     assert type(by_graph.projection) is not type(by_factor.projection)
@@ -293,7 +310,7 @@ def test_partitions_that_never_arrive_are_named():
     with pytest.raises(ValueError, match="holds partitions 0, 2"):
         decoders.best_unbiased(plan, gradients=0.5)
     rounds = np.array([[0, 1, 0], [0, 1, 1]], bool)
-    with pytest.raises(ValueError, match="holds partition 0$"):
+    with pytest.raises(ValueError, match=r"holds partition 0$"):
         decoders.best_unbiased(plan, gradients=0.5, model=rounds)
     # One message alone, with unequal coefficients.
     plan = plan_of([{0: 1.0, 1: 2.0}, {2: 1.0}], 3, p=0.5)

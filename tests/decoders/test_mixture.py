@@ -39,7 +39,9 @@ def test_mixture_at_a_traced_similarity():
 
     mask = np.arange(8) % 3 > 0
     for rho, own in zip((0.9, 0.0, 0.5), DESIGNS, strict=True):
-        np.testing.assert_allclose(weights(mixed, rho, mask), own(PLAN, mask), rtol=2e-4)
+        np.testing.assert_allclose(
+            weights(mixed, rho, mask), own(PLAN, mask), rtol=2e-4
+        )
     np.testing.assert_allclose(mixed.at(0.7).shares, [0.5, 0, 0.5], atol=1e-6)
     np.testing.assert_allclose(mixed.at(1.0).shares, [1, 0, 0], atol=1e-6)
     with pytest.raises(ValueError, match="designed for a similarity"):
@@ -74,7 +76,9 @@ def test_normalised_is_the_mean_of_those_who_answered():
     np.testing.assert_allclose(mean, [8 * np.mean([0, 1, 4, 5])])
     # Aligned gradients: exact as long as anyone answers.
     for own in (plan, PLAN):
-        c = np.asarray(decoders.normalised.coefficients(own, all_masks(len(own.weights))))
+        c = np.asarray(
+            decoders.normalised.coefficients(own, all_masks(len(own.weights)))
+        )
         np.testing.assert_allclose(c.sum(axis=0)[1:], own.num_partitions, rtol=1e-5)
         assert (c[:, 0] == 0).all()
     with pytest.raises(ValueError, match="worker 1"):

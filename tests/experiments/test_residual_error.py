@@ -9,7 +9,7 @@ SMALL = (
     "--config.deadlines=(1.5,)",
     "--config.num_draws=2",
     "--config.num_trials=4000",
-    "--config.schemes=('interval','uncoded','random_graph')",
+    "--config.schemes=('interval','uncoded','random_graph','interval_best')",
 )
 
 
@@ -24,7 +24,7 @@ def test_methods_agree_and_a_killed_run_goes_on(tmp_path):
     assert result.returncode == 0, result.stderr
     path = tmp_path / "results.jsonl"
     rows = read_json_lines(path)
-    assert len(rows) == 3 * 2  # schemes × similarities
+    assert len(rows) == 4 * 2  # schemes × similarities
     for row in rows:
         found = disagreement(row)
         assert found is not None

@@ -19,9 +19,11 @@ def measured(
     decoder: Decoder,
     plan: CodingPlan,
     gradients: Gradients,
-    batches: Iterable[tuple[Bool[np.ndarray, "k trials"], Float[np.ndarray, " trials"]]],
+    batches: Iterable[
+        tuple[Bool[np.ndarray, "k trials"], Float[np.ndarray, " trials"]]
+    ],
 ) -> tuple[Float[np.ndarray, "batches n"], Float[np.ndarray, " batches"]]:
-    """E[c] − 1 and E‖g − ĝ‖² over each batch of masks with probabilities, in float64."""
+    """E[c] − 1 and E‖g − ĝ‖² over each batch of masks and probabilities, in float64."""
     size = max(plan.num_workers, plan.num_partitions)
     chunk = max(1, _BATCH_ENTRIES // (4 * size))
     gram = gradients.matrix
