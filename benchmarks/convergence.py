@@ -22,7 +22,7 @@ import numpy as np
 import jgc
 from benchmarks.machine import describe_machine
 from experiments.convergence.curves import LAST, measure
-from experiments.convergence.problem import Problem
+from experiments.convergence.problem import KnownProblem
 from experiments.convergence.problems import ridge
 
 
@@ -38,7 +38,7 @@ class Arrays(NamedTuple):
 
 
 def make_arrays(
-    problem: Problem, plan: jgc.CodingPlan, step_sizes: np.ndarray
+    problem: KnownProblem, plan: jgc.CodingPlan, step_sizes: np.ndarray
 ) -> Arrays:
     """Casts once; c per example is then one product with the masks."""
     received = (plan.weights[:, None] * plan.encoding_matrix()).astype(np.float32)
@@ -53,7 +53,7 @@ def make_arrays(
 
 
 def numpy_runs(
-    problem: Problem, plan: jgc.CodingPlan, step_sizes: np.ndarray, num_seeds: int
+    problem: KnownProblem, plan: jgc.CodingPlan, step_sizes: np.ndarray, num_seeds: int
 ) -> np.ndarray:
     """Mean gap at every iterate; seeds one by one."""
     x, y, received, regularizer, answers, steps = make_arrays(problem, plan, step_sizes)
@@ -77,7 +77,7 @@ def numpy_runs(
 
 
 def numpy_runs_together(
-    problem: Problem, plan: jgc.CodingPlan, step_sizes: np.ndarray, num_seeds: int
+    problem: KnownProblem, plan: jgc.CodingPlan, step_sizes: np.ndarray, num_seeds: int
 ) -> np.ndarray:
     """As `numpy_runs`, with all seeds in every array."""
     x, y, received, regularizer, answers, steps = make_arrays(problem, plan, step_sizes)
@@ -99,7 +99,7 @@ def numpy_runs_together(
     return gap - problem.minimum
 
 
-def _regularizer(problem: Problem) -> float:
+def _regularizer(problem: KnownProblem) -> float:
     gram = problem.features.T @ problem.features / problem.features.shape[0]
     return problem.strong_convexity - float(np.linalg.eigvalsh(gram)[0])
 

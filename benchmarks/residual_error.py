@@ -119,7 +119,7 @@ def random_bits(repeats: int) -> None:
     count = 1 << 22
     rng = np.random.default_rng(0)
     words = random_masks.key_words(KEY)
-    limits = random_masks.thresholds(np.full(16, 0.3))
+    limits = random_masks.thresholds(np.full((1, 16), 0.3))
 
     @jax.jit
     def masks() -> jax.Array:
@@ -255,7 +255,7 @@ def optimal_decoding(plan: CodingPlan, repeats: int, *, quick: bool) -> None:
                 decode(masks).block_until_ready()
 
         candidates["jgc, each trial decoded by itself"] = Candidate(without_table, few)
-    if plan.name == "OD":
+    if plan.name == "random_graph":
         candidates["jgc, graph"] = sampled(decoders.graph)
     for name, function, number in (
         ("numpy, batched solve with a ridge", batched_solve, few),
@@ -319,7 +319,7 @@ def time_to_precision(plan: CodingPlan, numpy_seconds: float) -> None:
         )
         return result, time.perf_counter() - started
 
-    is_slow = plan.num_workers >= 100 and plan.name == "SGC"
+    is_slow = plan.num_workers >= 100 and plan.name == "stochastic"
     for target in (0.01,) if is_slow else (0.01, 0.001):
         print(f"    to a relative standard error of {target:.1%}, milliseconds")
         for controlled, name in ((True, "jgc"), (False, "jgc, no control variates")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +84,7 @@ class CodingPlan:
         num_partitions: int,
         weights: ArrayLike | None = None,
         name: str = "custom",
-    ) -> Self:
+    ) -> CodingPlan:
         """A code of your own, from its non-zero a_ij.
 
         Args:
@@ -146,7 +146,7 @@ class CodingPlan:
         p: ArrayLike,
         weights: ArrayLike | None = None,
         name: str = "custom",
-    ) -> Self:
+    ) -> CodingPlan:
         """A code of your own, from A (k, n); where a_ij = 0 nothing is held.
 
         Args:
@@ -189,7 +189,7 @@ class CodingPlan:
         return children, (self.num_workers, self.num_partitions, _Label(self.name))
 
     @classmethod
-    def tree_unflatten(cls, structure: Any, arrays: Any) -> Self:
+    def tree_unflatten(cls, structure: Any, arrays: Any) -> CodingPlan:
         """The plan of these arrays, unchecked: inside JAX they may be anything."""
         k, n, label = structure
         return cls(

@@ -5,6 +5,8 @@
     jgc.gradients.gram(G)          # G = (⟨g_j, g_l⟩)
     jgc.gradients.vectors(g)       # the gradients themselves, one a row
 
+`following` estimates ρ from messages while training.
+
 Functions take one of these as `gradients=`; a number ρ there means `similar(ρ)`.
 """
 
@@ -16,6 +18,21 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from jgc import _checks
+from jgc._following import Following, Similarity, following
+
+__all__ = [
+    "Following",
+    "Gradients",
+    "GradientsLike",
+    "Similarity",
+    "as_gradients",
+    "as_similarity",
+    "common",
+    "following",
+    "gram",
+    "similar",
+    "vectors",
+]
 
 
 @dataclass(frozen=True, eq=False)

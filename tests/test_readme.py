@@ -16,5 +16,5 @@ def test_snippets_run():
     session = {"__name__": "__main__"}  # what it defines is pickled by value
     for snippet in snippets:
         exec(snippet, session)
-    assert session["losses"].mean() < 0.1
+    assert session["report"].loss < 0.5
     assert int(session["state"].iteration) == 10

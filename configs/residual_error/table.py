@@ -9,20 +9,9 @@ the last column of the table. Smaller: --config.num_workers=10, --config.num_dra
 
 from ml_collections import ConfigDict
 
-from experiments.common import schemes as plans
+from experiments.residual_error import settings
 
 
 def get_config() -> ConfigDict:
     """Settings of the experiment."""
-    config = ConfigDict()
-    config.schemes = tuple(name for name in plans.SCHEMES if name != "gd")
-    config.num_workers = (10, 100)  # k
-    config.num_partitions = 0  # n; 0: as many as workers
-    config.deadlines = (1.1, 1.5)  # τ_th of (23)
-    config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max), drawn anew for each draw
-    config.psi_max = 2.0
-    config.similarities = (1.0, 0.0)  # ρ: equal and orthogonal gradients
-    config.num_draws = 10  # of p, and of the random codes
-    config.num_trials = 100_000  # of Monte Carlo, a draw
-    config.seed = 0
-    return config
+    return settings.default()

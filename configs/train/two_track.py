@@ -19,15 +19,15 @@ def get_config() -> ConfigDict:
     """Settings of the experiment."""
     config = settings.default()
     config.schemes = (
-        "gd",
-        "is_sgd",
+        "straggler_free",
+        "uncoded",
         "scheme_i",
         "interval",
-        "sgc",
-        "bgc",
-        "ehd",
-        "ehd_representative",
-        "od",
+        "stochastic",
+        "bernoulli_placement",
+        "fractional_repetition",
+        "fractional_repetition_representative",
+        "random_graph",
     )
     config.deadlines = (1.1,)
     config.num_seeds = 10

@@ -20,17 +20,17 @@ def get_config() -> ConfigDict:
     config = settings.default()
     config.task = "logistic"
     config.schemes = (
-        "gd",
-        "is_sgd",
+        "straggler_free",
+        "uncoded",
         "scheme_i",
         "scheme_ii",
         "interval",
-        "sgc",
-        "bgc",
-        "ehd",
-        "ehd_representative",
-        "od",
-        "cyclic",
+        "stochastic",
+        "bernoulli_placement",
+        "fractional_repetition",
+        "fractional_repetition_representative",
+        "random_graph",
+        "cyclic_repetition",
     )
     config.num_seeds = 10
     config.optimizers = ("adam", "two_track_adam")

@@ -1,10 +1,12 @@
 """Saving and restoring a run's state so that a killed run goes on as if it had not."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
+import numpy as np
 
+from experiments.common import processes
 from jgc._extras import require
 
 State = TypeVar("State")
@@ -14,7 +16,8 @@ class Checkpoints:
     """The newest states of one run in a folder of its own, each written atomically.
 
     A context manager around orbax's `CheckpointManager`; a save that was cut off
-    leaves the one before it as the newest.
+    leaves the one before it as the newest. Of several processes the writer saves and
+    reads, and the others are sent what it read.
     """
 
     def __init__(self, directory: Path, *, keep: int = 2) -> None:
@@ -27,11 +30,22 @@ class Checkpoints:
         Raises:
             ImportError: orbax is not installed (extra "experiments").
         """
-        self._orbax = require("orbax.checkpoint", extra="experiments")
-        self._manager = self._orbax.CheckpointManager(
+        self._orbax = orbax = require("orbax.checkpoint", extra="experiments")
+        self._manager: Any = None
+        if not processes.is_writer():
+            return
+        directory.mkdir(parents=True, exist_ok=True)
+        alone = orbax.options.MultiprocessingOptions(
+            primary_host=0, active_processes={0}, barrier_sync_key_prefix="writer"
+        )
+        several = {} if jax.process_count() == 1 else {"multiprocessing_options": alone}
+        self._manager = orbax.CheckpointManager(
             directory.absolute(),
-            options=self._orbax.CheckpointManagerOptions(
-                max_to_keep=keep, create=True, enable_async_checkpointing=False
+            options=orbax.CheckpointManagerOptions(
+                max_to_keep=keep,
+                create=False,
+                enable_async_checkpointing=False,
+                **several,
             ),
         )
 
@@ -39,32 +53,39 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._manager.close()
+        if self._manager is not None:
+            self._manager.close()
 
     def save(self, iteration: int, state: State) -> None:
         """Writes the state after `iteration` iterations."""
-        self._manager.save(
-            iteration, args=self._orbax.args.StandardSave(_as_data(state)), force=True
-        )
+        if self._manager is not None:
+            data = jax.tree.map(np.asarray, _as_data(state))
+            self._manager.save(
+                iteration, args=self._orbax.args.StandardSave(data), force=True
+            )
 
     def restore_newest(self, like: State) -> State | None:
         """The newest state, in `like`'s shapes and on its devices; None if none."""
-        newest = self._manager.latest_step()
-        if newest is None:
+        newest = None if self._manager is None else self._manager.latest_step()
+        is_there = processes.from_writer(np.array(newest is not None))
+        if not is_there:
             return None
-        abstract = jax.tree.map(self._orbax.utils.to_shape_dtype_struct, _as_data(like))
-        found = self._manager.restore(
-            newest, args=self._orbax.args.StandardRestore(abstract)
-        )
-        return jax.tree.map(
-            lambda leaf, kind: (
-                jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(kind))
-                if _is_key(kind)
-                else leaf
-            ),
-            found,
-            like,
-        )
+        found = jax.tree.map(np.asarray, _as_data(like))
+        if self._manager is not None:
+            found = self._manager.restore(
+                newest, args=self._orbax.args.StandardRestore(found)
+            )
+        return jax.tree.map(_placed, processes.from_writer(found), like)
+
+
+def _placed(leaf: Any, like: Any) -> Any:
+    """The data where `like` has its own."""
+    if not isinstance(like, jax.Array):
+        return leaf
+    if _is_key(like):
+        words = jax.device_put(leaf, jax.random.key_data(like).sharding)
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(like))
+    return jax.device_put(leaf, like.sharding)
 
 
 def _as_data(state: State) -> State:

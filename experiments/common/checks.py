@@ -50,20 +50,24 @@ def require_several(
 
 
 def require_straggler_settings(
-    config: ConfigDict, *, schemes: Collection[str] = tuple(SCHEMES)
+    config: ConfigDict,
+    *,
+    schemes: Collection[str] = tuple(SCHEMES),
+    least_deadline: float = 1.0,
 ) -> None:
     """Checks schemes, deadlines and the range of ψ, which all comparisons have.
 
     Args:
         config: of the experiment.
         schemes: those that it accepts.
+        least_deadline: what deadlines must exceed.
     """
     require_several(config, "schemes", schemes.__contains__, f"of {listed(schemes)}")
     require_several(
         config,
         "deadlines",
-        lambda value: 1 < value < math.inf,
-        "numbers above 1, the time that no worker beats",
+        lambda value: least_deadline < value < math.inf,
+        f"numbers above {least_deadline:g}, the time that no worker beats",
     )
     require(config, "psi_min", lambda value: 0 < value < math.inf, "above 0")
     require(

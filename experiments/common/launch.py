@@ -1,24 +1,109 @@
-"""Starting an experiment from the command line, with errors that a user can act on."""
+"""Starting an experiment from the command line, with errors that a user can act on.
+
+`experiment` is the main of every room that has a config and a working directory,
+`report` of what redraws one, `run` of any other program. Flags are defined when a
+program starts: importing one defines none.
+"""
 
 import difflib
 import logging
 import runpy
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import jax
 from absl import app, flags
 from absl import logging as absl_logging
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
+
+from experiments.common import compilation, processes, stopping
+from experiments.common.errors import InputError
+from experiments.common.workdir import check_same_experiment, claim, locked
+
+__all__ = ["InputError", "experiment", "report", "run"]
+
+Prepared = TypeVar("Prepared")
+_GOES_ON = "the same command goes on where this one stopped"
 
 
-class InputError(Exception):
-    """What the user passed cannot be used; raised before any work."""
+def experiment(
+    prepare: Callable[[Any, Path], Prepared],
+    work: Callable[[Prepared, Any, Path], None],
+    *,
+    several_processes: bool = False,
+    how_to_go_on: str = _GOES_ON,
+) -> None:
+    """The program of an experiment: --config, --workdir and what they all have.
+
+    Args:
+        prepare: `prepare(config, workdir)`, everything that wrong input can stop, by
+            ValueError or OSError.
+        work: `work(prepared, config, workdir)`, in a working directory that is this
+            config's and nobody else's. With several processes it runs in all.
+        several_processes: whether it can.
+        how_to_go_on: after a signal or on a full disk.
+    """
+    config_flags.DEFINE_config_file("config", lock_config=True)
+    flags.DEFINE_string("workdir", None, "where results go", required=True)
+    flags.mark_flag_as_required("config")
+    compilation.define_flags()
+    if several_processes:
+        processes.define_flags()
+
+    def main() -> None:
+        values = flags.FLAGS
+        config, workdir = values.config, Path(values.workdir)
+        if several_processes:
+            processes.join(
+                values.coordinator, values.num_processes, values.process_index
+            )
+        with ExitStack() as stack:
+            stack.enter_context(stopping.stopped_by_signals(how_to_go_on))
+            stack.enter_context(compilation.cached(values.compilation_cache))
+
+            def hold() -> None:
+                if processes.is_writer():
+                    stack.enter_context(locked(workdir))
+                    check_same_experiment(config, workdir)
+
+            processes.agree(hold)
+            processes.check_one_experiment(config, workdir)
+            prepared = processes.agree(lambda: prepare(config, workdir))
+            if processes.is_writer():
+                claim(config, workdir)
+            work(prepared, config, workdir)
+        if processes.is_writer():
+            print(f"\nResults are in {workdir.absolute()}:")
+            for entry in sorted(workdir.glob("[!.]*")):
+                print(f"  {entry.name}")
+
+    run(main, how_to_go_on=how_to_go_on)
 
 
-def run(main: Callable[[], None], *, default_config: Path | None = None) -> None:
+def report(redraw: Callable[[Path], None]) -> None:
+    """The program that redraws what an experiment left; errors as of `experiment`."""
+    flags.DEFINE_string("workdir", None, "of a finished experiment", required=True)
+
+    def main() -> None:
+        workdir = Path(flags.FLAGS.workdir)
+        try:
+            redraw(workdir)
+        except FileNotFoundError as error:
+            raise InputError(error) from error
+
+    run(main, how_to_go_on="the same command draws it")
+
+
+def run(
+    main: Callable[[], None],
+    *,
+    default_config: Path | None = None,
+    how_to_go_on: str = _GOES_ON,
+) -> None:
     """Parses the flags and calls `main`; an `InputError` ends with its message alone.
 
     Logs of this project are shown; of the libraries below it, warnings only, unless
@@ -27,6 +112,7 @@ def run(main: Callable[[], None], *, default_config: Path | None = None) -> None
     Args:
         main: the program.
         default_config: the config file that holds where no --config is given.
+        how_to_go_on: after a signal or on a full disk.
     """
 
     def wrapped(arguments: list[str]) -> None:
@@ -39,9 +125,28 @@ def run(main: Callable[[], None], *, default_config: Path | None = None) -> None
         try:
             main()
         except InputError as error:
-            sys.exit(f"error: {error}")
+            _leave(1, f"error: {error}")
+        except stopping.Stopped as error:
+            stopping.end(error.number, how_to_go_on)
+        except Exception as error:
+            what = stopping.full_disk(error)
+            if what is not None:
+                _leave(
+                    1, f"error: no room to write ({what}); make some: {how_to_go_on}"
+                )
+            if processes.is_lost(error):
+                _leave(1, f"error: another process ended; {how_to_go_on}, in all")
+            raise
 
     app.run(wrapped, flags_parser=partial(_parse, default_config))
+
+
+def _leave(code: int, line: str) -> None:
+    """Not waiting for processes that are told the same, or wait for this one."""
+    if jax.distributed.is_initialized():
+        stopping.leave(code, line)
+    print(line, file=sys.stderr)
+    sys.exit(code)
 
 
 def _parse(default_config: Path | None, arguments: list[str]) -> list[str]:

@@ -9,94 +9,130 @@ from jaxtyping import Array, Float
 
 import jgc
 from jgc import codes, decoders
-from jgc.design import load_plan
+from jgc.decoders import Decoder
+from jgc.design import holds_option, load_option, load_plan
+from jgc.gradients import GradientsLike
 
 Probabilities = Float[np.ndarray, " k"]
+
+# What decoders of training runs are designed for: half of ‖g‖² is common.
+HALF_COMMON = jgc.gradients.common(0.5)
 
 
 class Scheme(NamedTuple):
     """A code and its decoder.
 
     Attributes:
+        title: in print, with the paper's name for it in parentheses.
         design: `design(p, n, key) -> plan`; only random codes look at the key.
         decoder: how its messages are decoded.
         waits_for_all: stragglers are waited for, so that no deadline changes it.
-        decoding: in print, where the code's name alone would mean the fixed decoder.
+        designed: `designed(plan, gradients, key) -> decoder`, in place of `decoder`,
+            where it is designed for the plan; only samples of masks look at the key.
     """
 
+    title: str
     design: Callable[[Probabilities, int, Array], jgc.CodingPlan]
     decoder: jgc.decoders.Decoder = decoders.fixed
     waits_for_all: bool = False
-    decoding: str = ""
+    designed: Callable[[jgc.CodingPlan, GradientsLike, Array], Decoder] | None = None
 
-    def title(self, plan: jgc.CodingPlan) -> str:
-        """The code and its decoder in print."""
-        return f"{plan.name}, {self.decoding}" if self.decoding else plan.name
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the plan's own weights decode."""
+        return self.designed is None and self.decoder == decoders.fixed
+
+    def decoder_for(
+        self,
+        plan: jgc.CodingPlan,
+        *,
+        gradients: GradientsLike = HALF_COMMON,
+        key: Array | None = None,
+    ) -> Decoder:
+        """The decoder of its plan.
+
+        Args:
+            plan: of `design`.
+            gradients: that decoders are designed for, where they are.
+            key: for designs that sample masks.
+        """
+        if self.designed is None:
+            return self.decoder
+        return self.designed(plan, gradients, jax.random.key(0) if key is None else key)
 
 
+def _best(plan: jgc.CodingPlan, gradients: GradientsLike, key: Array) -> Decoder:
+    return decoders.best_unbiased(plan, gradients=gradients, key=key)
+
+
+def _straggler_free(p: Probabilities, n: int, key: Array) -> jgc.CodingPlan:
+    return codes.straggler_free(p.size, num_partitions=n)
+
+
+def _by_p(
+    constructor: Callable[..., jgc.CodingPlan], **settings: Any
+) -> Callable[[Probabilities, int, Array], jgc.CodingPlan]:
+    return lambda p, n, key: constructor(p, num_partitions=n, **settings)
+
+
+def _random(
+    constructor: Callable[..., jgc.CodingPlan], **settings: Any
+) -> Callable[[Probabilities, int, Array], jgc.CodingPlan]:
+    return lambda p, n, key: constructor(p, num_partitions=n, key=key, **settings)
+
+
+_UNBIASED = _by_p(codes.uncoded, unbiased=True)
+_INTERVAL = _by_p(codes.interval)
 # Baselines are at d ≈ 2, as in the paper.
+_BERNOULLI = _random(codes.bernoulli_placement, replication=2)
+_FRACTIONAL = _by_p(codes.fractional_repetition, replication=2)
+
+# Named as the constructors of `jgc.codes`, with the decoder where it is another.
 SCHEMES: dict[str, Scheme] = {
-    "gd": Scheme(
-        lambda p, n, key: codes.straggler_free(p.size, num_partitions=n),
-        waits_for_all=True,
+    "straggler_free": Scheme("wait for all (GD)", _straggler_free, waits_for_all=True),
+    "uncoded": Scheme("uncoded (IS-SGD)", _by_p(codes.uncoded)),
+    "uncoded_mean": Scheme(
+        "uncoded, mean of who answered", _by_p(codes.uncoded), decoders.normalised
     ),
-    "is_sgd": Scheme(lambda p, n, key: codes.uncoded(p, num_partitions=n)),
-    "scheme_i": Scheme(lambda p, n, key: codes.scheme_i(p, num_partitions=n)),
-    "scheme_ii": Scheme(lambda p, n, key: codes.scheme_ii(p, num_partitions=n)),
-    "interval": Scheme(lambda p, n, key: codes.interval(p, num_partitions=n)),
-    "interval_2_layers": Scheme(
-        lambda p, n, key: codes.interval(p, num_partitions=n, layers=2)
-    ),
-    "sparse": Scheme(lambda p, n, key: codes.sparse(p, num_partitions=n)),
-    "dense": Scheme(lambda p, n, key: codes.dense(p, num_partitions=n)),
-    "sgc": Scheme(
-        lambda p, n, key: codes.stochastic(p, num_partitions=n, key=key, replication=2)
-    ),
-    "bgc": Scheme(
-        lambda p, n, key: codes.bernoulli_placement(
-            p, num_partitions=n, key=key, replication=2
-        )
-    ),
-    "bgc_one_step": Scheme(
-        lambda p, n, key: codes.bernoulli_placement(
-            p, num_partitions=n, key=key, replication=2
-        ),
-        decoders.one_step(replication=2),
-        decoding="one step",
-    ),
-    "bgc_optimal": Scheme(
-        lambda p, n, key: codes.bernoulli_placement(
-            p, num_partitions=n, key=key, replication=2
-        ),
-        decoders.least_squares,
-        decoding="least squares",
-    ),
-    "ehd": Scheme(
-        lambda p, n, key: codes.fractional_repetition(
-            p, num_partitions=n, replication=2
-        )
-    ),
-    "ehd_representative": Scheme(
-        lambda p, n, key: codes.fractional_repetition(
-            p, num_partitions=n, replication=2
-        ),
-        decoders.representative,
-        decoding="one a group",
-    ),
-    "od": Scheme(
-        lambda p, n, key: codes.random_graph(p, num_partitions=n, key=key),
-        decoders.graph,
-    ),
-    "cyclic": Scheme(
-        lambda p, n, key: codes.cyclic_repetition(
-            p, num_partitions=n, num_stragglers=1
-        ),
-        decoders.least_squares,
-    ),
+    "uncoded_unbiased": Scheme("uncoded, unbiased", _UNBIASED),
+    "uncoded_best": Scheme("uncoded, best unbiased", _UNBIASED, designed=_best),
+    "scheme_i": Scheme("Scheme I", _by_p(codes.scheme_i)),
+    "scheme_ii": Scheme("Scheme II", _by_p(codes.scheme_ii)),
+    "interval": Scheme("interval", _INTERVAL),
+    "interval_2_layers": Scheme("interval, 2 layers", _by_p(codes.interval, layers=2)),
+    "interval_best": Scheme("interval, best unbiased", _INTERVAL, designed=_best),
     "interval_least_squares": Scheme(
-        lambda p, n, key: codes.interval(p, num_partitions=n),
+        "interval, least squares", _INTERVAL, decoders.least_squares
+    ),
+    "sparse": Scheme("sparse", _by_p(codes.sparse)),
+    "dense": Scheme("dense", _by_p(codes.dense)),
+    "stochastic": Scheme("stochastic (SGC)", _random(codes.stochastic, replication=2)),
+    "bernoulli_placement": Scheme("Bernoulli placement (BGC)", _BERNOULLI),
+    "bernoulli_placement_one_step": Scheme(
+        "Bernoulli placement, one step", _BERNOULLI, decoders.one_step(replication=2)
+    ),
+    "bernoulli_placement_least_squares": Scheme(
+        "Bernoulli placement, least squares", _BERNOULLI, decoders.least_squares
+    ),
+    "fractional_repetition": Scheme("fractional repetition (EHD)", _FRACTIONAL),
+    "fractional_repetition_representative": Scheme(
+        "fractional repetition, one a group", _FRACTIONAL, decoders.representative
+    ),
+    "fractional_repetition_best": Scheme(
+        "fractional repetition, best unbiased", _FRACTIONAL, designed=_best
+    ),
+    "fractional_repetition_balanced_best": Scheme(
+        "balanced fractional repetition, best unbiased",
+        _by_p(codes.fractional_repetition, replication=2, balanced=True),
+        designed=_best,
+    ),
+    "random_graph": Scheme(
+        "random graph (OD)", _random(codes.random_graph), decoders.graph
+    ),
+    "cyclic_repetition": Scheme(
+        "cyclic repetition",
+        _by_p(codes.cyclic_repetition, num_stragglers=1),
         decoders.least_squares,
-        decoding="least squares",
     ),
 }
 
@@ -107,9 +143,19 @@ MOST_WORKERS_TO_ENUMERATE = 14
 PLAN_FILE = "plan_file"
 
 
-def find_scheme(name: str) -> Scheme:
-    """The scheme of that name: one of `SCHEMES`, or the plan in a file."""
-    return _FROM_FILE if name == PLAN_FILE else SCHEMES[name]
+def find_scheme(name: str, config: Any = None) -> Scheme:
+    """The scheme of that name: one of `SCHEMES`, or what a file holds.
+
+    Args:
+        name: of the scheme.
+        config: of the experiment, where the decoder that is in the file matters.
+    """
+    if name != PLAN_FILE:
+        return SCHEMES[name]
+    if config is None or not holds_option(config.plan_file):
+        return _FROM_FILE
+    decoder = load_option(config.plan_file).decoder
+    return _FROM_FILE._replace(decoder=decoder)
 
 
 def read_plan(config: Any) -> jgc.CodingPlan:
@@ -133,7 +179,7 @@ def _read_instead(p: Probabilities, n: int, key: Array) -> jgc.CodingPlan:
     raise ValueError(f"scheme {PLAN_FILE} is read from config.plan_file, not designed")
 
 
-_FROM_FILE = Scheme(_read_instead)
+_FROM_FILE = Scheme("plan from a file", _read_instead)
 
 
 def draw_psi(

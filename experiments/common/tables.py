@@ -32,3 +32,16 @@ def write_picture(path: Path, figure: Figure, *, dpi: int) -> None:
     picture = io.BytesIO()
     figure.savefig(picture, dpi=dpi)
     write_atomically(path, picture.getvalue())
+
+
+def write_pages(path: Path, pages: Sequence[Figure], *, dpi: int) -> None:
+    """Writes one figure as `path`, several as `NAME-1.png`, `NAME-2.png` and so on."""
+    for old in path.parent.glob(f"{path.stem}-[0-9]*{path.suffix}"):
+        old.unlink()
+    if len(pages) == 1:
+        write_picture(path, pages[0], dpi=dpi)
+        return
+    path.unlink(missing_ok=True)
+    for number, figure in enumerate(pages, start=1):
+        numbered = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        write_picture(numbered, figure, dpi=dpi)

@@ -1,13 +1,51 @@
-"""One experiment a working directory: the config that it was started with stays."""
+"""One experiment a working directory: its config stays, and one process runs it."""
 
 import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from jgc._extras import require
 from jgc._files import write_atomically
 
 _CONFIG = "config.json"
+_LOCK, _HOLDER = ".lock", ".lock.holder"
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Makes `workdir` and holds it; the system lets go of it when the process ends.
+
+    Raises:
+        ValueError: another process holds it.
+        OSError: it cannot be made.
+    """
+    filelock = require("filelock", extra="experiments")
+    workdir.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(workdir / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ValueError(
+            f"--workdir={workdir} is in use by {_read_holder(workdir)}; wait for it, "
+            "or name another folder"
+        ) from None
+    try:
+        (workdir / _HOLDER).write_text(f"process {os.getpid()} on {platform.node()}")
+        yield
+    finally:
+        lock.release()
+
+
+def _read_holder(workdir: Path) -> str:
+    try:
+        return (workdir / _HOLDER).read_text() or "another process"
+    except OSError:
+        return "another process"
 
 
 def check_same_experiment(config: ConfigDict, workdir: Path) -> None:

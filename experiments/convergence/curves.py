@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from experiments.convergence.problem import Examples, Problem
+from experiments.convergence.problem import KnownProblem, RegressionData
 from jgc import CodingPlan, optim
 
 # What is measured, by what its curve is called in print.
@@ -34,7 +34,7 @@ class Curves(NamedTuple):
 
 
 def measure(
-    problem: Problem,
+    problem: KnownProblem,
     plans: list[CodingPlan],
     step_sizes: Float[np.ndarray, " T"],
     *,
@@ -90,10 +90,10 @@ def measure(
 
 @partial(jax.jit, static_argnames=("loss", "what", "radius"))
 def _run(
-    loss: Callable[[Array, Examples], Float[Array, " N"]],
+    loss: Callable[[Array, RegressionData], Float[Array, " N"]],
     what: str,
     radius: float,
-    examples: Examples,
+    examples: RegressionData,
     received: Float[Array, "schemes k N"],
     answers: Float[Array, "schemes k"],
     step_sizes: Float[Array, " T"],

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-Examples = tuple[Array, Array]  # features (N, d), targets (N,)
+RegressionData = tuple[Array, Array]  # features (N, d), targets (N,)
 
 
 @dataclass(frozen=True)
-class Problem:
+class KnownProblem:
     """A loss, its data and what is known of it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Problem:
     """
 
     name: str
-    loss: Callable[[Array, Examples], Float[Array, " N"]]
+    loss: Callable[[Array, RegressionData], Float[Array, " N"]]
     features: Float[np.ndarray, "N d"]
     targets: Float[np.ndarray, " N"]
     partition: Int[np.ndarray, " N"]
@@ -44,7 +44,7 @@ class Problem:
     solve: Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, " d"]] | None
 
     @property
-    def examples(self) -> Examples:
+    def examples(self) -> RegressionData:
         """Features and targets in the precision of the run."""
         return jnp.asarray(self.features, float), jnp.asarray(self.targets, float)
 

@@ -13,8 +13,8 @@ from jaxtyping import Array
 from scipy.optimize import minimize
 
 from experiments.convergence.problem import (
-    Examples,
-    Problem,
+    KnownProblem,
+    RegressionData,
     largest_curvature,
     make_data,
     margin_bound,
@@ -26,7 +26,7 @@ _ROOM = 2.0
 
 def ridge(
     *, num_examples: int, dimension: int, num_partitions: int, regularizer: float
-) -> Problem:
+) -> KnownProblem:
     """½(xᵀβ − y)² + λ₀/2 ‖β‖²: λ and μ are the extreme eigenvalues of XᵀX/N + λ₀ Id.
 
     C by ‖H_j β − b_j‖ ≤ ‖H_j‖ R + ‖b_j‖ for partition j's Hessian H_j. Each partition
@@ -34,7 +34,7 @@ def ridge(
     """
     x, y, partition = make_data(num_examples, dimension, num_partitions)
 
-    def loss(beta: Array, examples: Examples) -> Array:
+    def loss(beta: Array, examples: RegressionData) -> Array:
         features, targets = examples
         residual = features @ beta - targets
         return residual**2 / 2 + regularizer / 2 * beta @ beta
@@ -55,7 +55,7 @@ def ridge(
     bounds = [np.linalg.norm(h, 2) * radius + np.linalg.norm(b) for h, b in parts]
     eigenvalues = np.linalg.eigvalsh(hessian_and_slope(np.ones(num_examples))[0])
     residuals = x @ best - y
-    return Problem(
+    return KnownProblem(
         name="ridge regression",
         loss=loss,
         features=x,
@@ -73,7 +73,7 @@ def ridge(
 
 def logistic(
     *, num_examples: int, dimension: int, num_partitions: int, regularizer: float
-) -> Problem:
+) -> KnownProblem:
     """log(1 + e^{−y xᵀβ}) + λ/2 ‖β‖²: μ = λ_max(XᵀX)/(4N) + λ.
 
     C by ‖∇L(D_j)‖ ≤ Σ_{x in D_j} ‖x‖/N + λ R N_j/N.
@@ -81,7 +81,7 @@ def logistic(
     x, signal, partition = make_data(num_examples, dimension, num_partitions)
     y = np.where(signal > 0, 1.0, -1.0)
 
-    def loss(beta: Array, examples: Examples) -> Array:
+    def loss(beta: Array, examples: RegressionData) -> Array:
         features, targets = examples
         margins = targets * (features @ beta)
         return jax.nn.softplus(-margins) + regularizer / 2 * beta @ beta
@@ -111,7 +111,7 @@ def logistic(
 
     best = solve(np.ones(num_partitions))
     radius = _ROOM * float(np.linalg.norm(best))
-    return Problem(
+    return KnownProblem(
         name="logistic regression",
         loss=loss,
         features=x,
@@ -129,7 +129,7 @@ def logistic(
 
 def hinge(
     *, num_examples: int, dimension: int, num_partitions: int, regularizer: float
-) -> Problem:
+) -> KnownProblem:
     """max(0, 1 − y xᵀβ) + λ/2 ‖β‖², a support vector machine: no μ (C.4.3).
 
     C as for logistic regression. L* is the value of the dual at the point found, below
@@ -139,7 +139,7 @@ def hinge(
     y = np.where(signal > 0, 1.0, -1.0)
     rows = y[:, None] * x
 
-    def loss(beta: Array, examples: Examples) -> Array:
+    def loss(beta: Array, examples: RegressionData) -> Array:
         features, targets = examples
         margins = targets * (features @ beta)
         return jax.nn.relu(1 - margins) + regularizer / 2 * beta @ beta
@@ -165,7 +165,7 @@ def hinge(
 
     minimum, best = solve_dual(np.ones(num_examples))
     radius = _ROOM * float(np.linalg.norm(best))
-    return Problem(
+    return KnownProblem(
         name="hinge loss",
         loss=loss,
         features=x,
@@ -181,7 +181,7 @@ def hinge(
     )
 
 
-def sigmoid(*, num_examples: int, dimension: int, num_partitions: int) -> Problem:
+def sigmoid(*, num_examples: int, dimension: int, num_partitions: int) -> KnownProblem:
     """1/(1 + e^{y xᵀβ}), not convex, without projection.
 
     μ = λ_max(XᵀX)/(6√3 N), the sigmoid's greatest curvature being 1/(6√3);
@@ -190,11 +190,11 @@ def sigmoid(*, num_examples: int, dimension: int, num_partitions: int) -> Proble
     x, signal, partition = make_data(num_examples, dimension, num_partitions)
     y = np.where(signal > 0, 1.0, -1.0)
 
-    def loss(beta: Array, examples: Examples) -> Array:
+    def loss(beta: Array, examples: RegressionData) -> Array:
         features, targets = examples
         return jax.nn.sigmoid(-targets * (features @ beta))
 
-    return Problem(
+    return KnownProblem(
         name="sigmoid loss",
         loss=loss,
         features=x,
@@ -210,7 +210,7 @@ def sigmoid(*, num_examples: int, dimension: int, num_partitions: int) -> Proble
     )
 
 
-def aligned(*, num_examples: int, dimension: int, num_partitions: int) -> Problem:
+def aligned(*, num_examples: int, dimension: int, num_partitions: int) -> KnownProblem:
     """|xᵀβ − 1| with the same unit x in all examples, without projection.
 
     All partition gradients agree and have norm √C, 1/n: E‖ĝ‖² is B itself wherever
@@ -219,11 +219,11 @@ def aligned(*, num_examples: int, dimension: int, num_partitions: int) -> Proble
     partition = np.arange(num_examples) * num_partitions // num_examples
     x = np.full((num_examples, dimension), dimension**-0.5)
 
-    def loss(beta: Array, examples: Examples) -> Array:
+    def loss(beta: Array, examples: RegressionData) -> Array:
         features, targets = examples
         return jnp.abs(features @ beta - targets)
 
-    return Problem(
+    return KnownProblem(
         name="equal absolute losses",
         loss=loss,
         features=x,

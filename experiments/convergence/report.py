@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import flags
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from experiments.common import launch
+from experiments.common.pictures import legend_below, page
 from experiments.common.tables import write_markdown, write_picture
 
 DATA = "convergence.json"
@@ -24,7 +24,7 @@ _HEADER = (
     "problem",
     "theorem",
     "deadline",
-    "code",
+    "scheme",
     "B/(Cn²)",
     "measured, end",
     "bound, end",
@@ -35,7 +35,13 @@ _HEADER = (
 
 
 def write_report(workdir: Path) -> None:
-    """Prints tables of means ± standard errors; writes them, and the pictures."""
+    """Prints tables of means ± standard errors; writes them, and the pictures.
+
+    Raises:
+        FileNotFoundError: no experiment has finished there.
+    """
+    if not (workdir / DATA).exists():
+        raise FileNotFoundError(f"--workdir={workdir} has no {DATA}")
     curves = json.loads((workdir / DATA).read_text())["curves"]
     rows = [_row(curve) for curve in curves]
     console = Console()
@@ -59,7 +65,7 @@ def _row(curve: dict[str, Any]) -> list[str]:
         curve["problem"],
         curve["theorem"],
         f"{curve['deadline']:g}",
-        curve["code"],
+        curve["title"],
         _number(curve["factor"]),
         f"{curve['mean'][-1]:.2e} ± {curve['standard_error'][-1]:.0e}",
         *_ends(list(curve["bounds"].values())),
@@ -83,29 +89,23 @@ def _number(value: float | None) -> str:
 def draw_curves(curves: list[dict[str, Any]]) -> Figure:
     """Measured curves, their bounds dashed and where biased codes settle dotted."""
     studies = list(dict.fromkeys(curve["study"] for curve in curves))
-    codes = list(dict.fromkeys(curve["code"] for curve in curves))
-    columns = min(4, len(studies))
+    titles = list(dict.fromkeys(curve["title"] for curve in curves))
+    columns = min(2, len(studies))
     rows = -(-len(studies) // columns)
-    figure = Figure(figsize=(5.5 * columns, 4.2 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
+    figure, axes = page(rows, columns, num_entries=len(titles))
     for axis in axes.flat[len(studies) :]:
         axis.set_visible(False)
     for axis, study in zip(axes.flat, studies, strict=False):
         for curve in (c for c in curves if c["study"] == study):
-            _draw(axis, curve, f"C{codes.index(curve['code'])}")
-            axis.set(
-                ylabel=curve["what"],
-                title=f"{curve['problem']}: {curve['theorem']}",
-                xlabel="t",
-                xscale="log",
-                yscale="log",
-            )
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+            _draw(axis, curve, f"C{titles.index(curve['title'])}")
+            axis.set(ylabel=curve["what"], xlabel="t", xscale="log", yscale="log")
+            axis.set_title(f"{curve['problem']}: {curve['theorem']}", fontsize="medium")
+    legend_below(figure, axes)
     deadline = curves[0]["deadline"]
     figure.suptitle(
         f"deadline τ = {deadline:g}; dashed: the bound; dash-dotted: sharper; "
-        "dotted: where the code settles"
+        "dotted: where the code settles",
+        fontsize="medium",
     )
     return figure
 
@@ -113,21 +113,12 @@ def draw_curves(curves: list[dict[str, Any]]) -> Figure:
 def _draw(axis: Any, curve: dict[str, Any], color: str) -> None:
     t, mean = np.array(curve["iterates"]), np.array(curve["mean"])
     # At the minimum rounding may leave a gap of 0 or less, which has no logarithm.
-    axis.plot(t, np.where(mean > 0, mean, np.nan), color=color, label=curve["code"])
+    axis.plot(t, np.where(mean > 0, mean, np.nan), color=color, label=curve["title"])
     for bound, style in zip(curve["bounds"].values(), ("--", "-."), strict=False):
         axis.plot(t, bound, style, color=color, linewidth=1)
     if curve["limit"] is not None:
         axis.axhline(curve["limit"], linestyle=":", color=color, linewidth=1)
 
 
-def main() -> None:
-    """Redraws the report of a working directory."""
-    workdir = Path(flags.FLAGS.workdir)
-    if not (workdir / DATA).exists():
-        raise launch.InputError(f"--workdir={workdir} has no {DATA}")
-    write_report(workdir)
-
-
 if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "of a finished experiment", required=True)
-    launch.run(main)
+    launch.report(write_report)

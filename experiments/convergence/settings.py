@@ -11,20 +11,20 @@ from experiments.common.checks import (
     require_several,
     require_straggler_settings,
 )
-from experiments.convergence.studies import SCHEMES, STUDIES
+from experiments.convergence.studies import MEASURED, STUDIES
 
 
 def default() -> ConfigDict:
     """The settings that a config file starts from."""
     config = ConfigDict()
     config.schemes = (
-        "gd",
+        "straggler_free",
         "scheme_i",
         "scheme_ii",
         "interval",
-        "sgc",
-        "is_sgd",
-        "is_sgd_rescaled",
+        "stochastic",
+        "uncoded",
+        "uncoded_rescaled",
     )
     config.studies = tuple(STUDIES)
     config.num_workers = 10  # k
@@ -60,4 +60,4 @@ def check(config: ConfigDict) -> None:
     )
     require(config, "regularizer", lambda value: 0 < value < math.inf, "above 0")
     require_several(config, "studies", STUDIES.__contains__, f"of {listed(STUDIES)}")
-    require_straggler_settings(config, schemes=SCHEMES)
+    require_straggler_settings(config, schemes=MEASURED)

@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float
 
 import jgc
-from experiments.common import schemes as plans
+from experiments.common.schemes import SCHEMES, draw_psi
 from experiments.convergence import problems
 from experiments.convergence.curves import AVERAGE, DISTANCE, GRADIENT, LAST, MEAN
-from experiments.convergence.problem import Problem
+from experiments.convergence.problem import KnownProblem
 from jgc import theory
 
 Steps = Float[np.ndarray, " T"]
@@ -38,7 +38,7 @@ class Study:
     """
 
     theorem: str
-    problem: Problem
+    problem: KnownProblem
     step_sizes: Steps
     what: str
     bound: Callable[[float], Steps]
@@ -46,7 +46,7 @@ class Study:
     average_weights: Steps | None = None
 
 
-def _theorem_2(problem: Problem, num_iterations: int, n: int) -> Study:
+def _theorem_2(problem: KnownProblem, num_iterations: int, n: int) -> Study:
     t = np.arange(1.0, num_iterations + 1)
     return Study(
         theorem="Theorem 2 (30), γ = 1/(λt)",
@@ -59,7 +59,7 @@ def _theorem_2(problem: Problem, num_iterations: int, n: int) -> Study:
     )
 
 
-def _theorem_2_loss(problem: Problem, num_iterations: int, n: int) -> Study:
+def _theorem_2_loss(problem: KnownProblem, num_iterations: int, n: int) -> Study:
     t = np.arange(1.0, num_iterations + 1)
     return replace(
         _theorem_2(problem, num_iterations, n),
@@ -74,7 +74,7 @@ def _theorem_2_loss(problem: Problem, num_iterations: int, n: int) -> Study:
     )
 
 
-def _theorem_3_constant(problem: Problem, num_iterations: int, n: int) -> Study:
+def _theorem_3_constant(problem: KnownProblem, num_iterations: int, n: int) -> Study:
     """(31) speaks of the last iterate of these steps, and (75) of those before it."""
     steps = np.full(num_iterations, num_iterations**-0.5)
     loss = {"smoothness": problem.smoothness, "initial_gap": _initial_gap(problem)}
@@ -96,7 +96,7 @@ def _theorem_3_constant(problem: Problem, num_iterations: int, n: int) -> Study:
     )
 
 
-def _theorem_3_falling(problem: Problem, num_iterations: int, n: int) -> Study:
+def _theorem_3_falling(problem: KnownProblem, num_iterations: int, n: int) -> Study:
     last = np.arange(num_iterations)  # T of (33), each of its own
     loss = {"smoothness": problem.smoothness, "initial_gap": _initial_gap(problem)}
     return Study(
@@ -111,7 +111,7 @@ def _theorem_3_falling(problem: Problem, num_iterations: int, n: int) -> Study:
 
 
 def _theorem_4(
-    problem: Problem, num_iterations: int, n: int, *, falling: bool
+    problem: KnownProblem, num_iterations: int, n: int, *, falling: bool
 ) -> Study:
     t = np.arange(1.0, num_iterations + 1)
     lam = problem.strong_convexity
@@ -136,7 +136,7 @@ def _theorem_4(
 
 
 def _best_constant_step(
-    problem: Problem, num_iterations: int, n: int
+    problem: KnownProblem, num_iterations: int, n: int
 ) -> Float[np.ndarray, " T"]:
     """Of `theory.convex_gap`, for gradient descent's B."""
     distance = _squared_distance(problem)
@@ -144,7 +144,7 @@ def _best_constant_step(
     return np.full(num_iterations, best)
 
 
-def _convex(problem: Problem, num_iterations: int, n: int) -> Study:
+def _convex(problem: KnownProblem, num_iterations: int, n: int) -> Study:
     steps = _best_constant_step(problem, num_iterations, n)
     return Study(
         theorem="convex losses, constant γ, averaged",
@@ -158,7 +158,7 @@ def _convex(problem: Problem, num_iterations: int, n: int) -> Study:
     )
 
 
-def _convex_mean(problem: Problem, num_iterations: int, n: int) -> Study:
+def _convex_mean(problem: KnownProblem, num_iterations: int, n: int) -> Study:
     # What the proof bounds before the convexity of L is used: no less than L(β̄).
     return replace(
         _convex(problem, num_iterations, n),
@@ -167,7 +167,7 @@ def _convex_mean(problem: Problem, num_iterations: int, n: int) -> Study:
     )
 
 
-def _non_smooth_last(problem: Problem, num_iterations: int, n: int) -> Study:
+def _non_smooth_last(problem: KnownProblem, num_iterations: int, n: int) -> Study:
     t = np.arange(1.0, num_iterations + 1)
     return Study(
         theorem="[22] of C.4.3, γ = 1/(λt)",
@@ -180,7 +180,7 @@ def _non_smooth_last(problem: Problem, num_iterations: int, n: int) -> Study:
     )
 
 
-def _non_smooth_average(problem: Problem, num_iterations: int, n: int) -> Study:
+def _non_smooth_average(problem: KnownProblem, num_iterations: int, n: int) -> Study:
     t = np.arange(1.0, num_iterations + 1)
     return Study(
         theorem="kinks, γ = 2/(λ(t + 1)), averaged",
@@ -195,7 +195,7 @@ def _non_smooth_average(problem: Problem, num_iterations: int, n: int) -> Study:
 
 
 # A problem and the theorem it is held against.
-STUDIES: dict[str, tuple[str, Callable[[Problem, int, int], Study]]] = {
+STUDIES: dict[str, tuple[str, Callable[[KnownProblem, int, int], Study]]] = {
     "ridge": ("ridge", _theorem_2),
     "ridge_constant": ("ridge", partial(_theorem_4, falling=False)),
     "ridge_falling": ("ridge", partial(_theorem_4, falling=True)),
@@ -233,30 +233,35 @@ def _stochastic(p: Float[np.ndarray, " k"], config: Any) -> jgc.CodingPlan:
 
 
 def _rescaled(p: Float[np.ndarray, " k"], config: Any) -> jgc.CodingPlan:
-    """IS-SGD divided by the share of gradients that it expects: E Σ_j c_j = n."""
+    """`uncoded` divided by the share of gradients that it expects: E Σ_j c_j = n."""
     n = config.num_partitions
     plan = jgc.codes.uncoded(p, num_partitions=n)
     expected = (1 - p) @ plan.batch_sizes
     weights = np.full(p.size, n / expected)
-    return replace(plan, weights=weights, name="IS-SGD, rescaled")
+    return replace(plan, weights=weights, name="uncoded, rescaled")
 
 
 def _of_experiments(name: str) -> Callable[..., jgc.CodingPlan]:
-    design = plans.SCHEMES[name].design
+    design = SCHEMES[name].design
     return lambda p, config: design(
         p, config.num_partitions, jax.random.key(config.seed)
     )
 
 
-SCHEMES: dict[str, Callable[[Float[np.ndarray, " k"], Any], jgc.CodingPlan]] = {
+MEASURED: dict[str, Callable[[Float[np.ndarray, " k"], Any], jgc.CodingPlan]] = {
     # The curves are of fixed decoders.
     **{
         name: _of_experiments(name)
-        for name, scheme in plans.SCHEMES.items()
-        if scheme.decoder == jgc.decoders.fixed
+        for name, scheme in SCHEMES.items()
+        if scheme.is_fixed
     },
-    "sgc": _stochastic,
-    "is_sgd_rescaled": _rescaled,
+    "stochastic": _stochastic,
+    "uncoded_rescaled": _rescaled,
+}
+
+
+TITLES = {name: scheme.title for name, scheme in SCHEMES.items()} | {
+    "uncoded_rescaled": "uncoded, rescaled"
 }
 
 
@@ -267,18 +272,18 @@ def make_plans(config: Any, deadline: float) -> list[jgc.CodingPlan]:
         ValueError: a scheme has no plan for this k, n and p.
     """
     key = jax.random.key(config.seed)
-    psi = plans.draw_psi(key, config.num_workers, config.psi_min, config.psi_max)
+    psi = draw_psi(key, config.num_workers, config.psi_min, config.psi_max)
     p = jgc.stragglers.deadline_probabilities(psi, deadline=deadline)
-    return [SCHEMES[name](p, config) for name in config.schemes]
+    return [MEASURED[name](p, config) for name in config.schemes]
 
 
-def _initial_gap(problem: Problem) -> float:
+def _initial_gap(problem: KnownProblem) -> float:
     """L(β_1) less the lower bound of L, from β_1 = 0."""
     start = problem.loss(jnp.zeros(problem.features.shape[1]), problem.examples)
     return float(start.mean()) - problem.minimum
 
 
-def _squared_distance(problem: Problem) -> float:
+def _squared_distance(problem: KnownProblem) -> float:
     """‖β_1 − β*‖² from β_1 = 0."""
     assert problem.minimiser is not None
     return float(problem.minimiser @ problem.minimiser)

@@ -1,12 +1,12 @@
 """The table and the picture of `experiments.residual_error`, from its rows."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.common.pictures import Style, legend_below, page
 from experiments.common.tables import print_table, write_markdown, write_picture
 
 _HEADER = (
@@ -33,9 +33,12 @@ def write_report(rows: list[dict[str, Any]], workdir: Path) -> None:
 
 
 def disagreement(row: dict[str, Any]) -> float | None:
-    """The largest |Monte Carlo − reference| in standard errors; None without one."""
+    """The largest |Monte Carlo − reference| in standard errors.
+
+    None without a reference, or where the sample supports no standard error.
+    """
     reference = row["exact"] or row["enumeration"]
-    if reference is None:
+    if reference is None or not np.isfinite(row["standard_error"]).any():
         return None
     difference = np.abs(np.subtract(row["monte_carlo"], reference))
     # An error without variance agrees to rounding, which is no standard error.
@@ -52,15 +55,20 @@ def _cells(row: dict[str, Any]) -> list[str]:
         str(case["num_workers"]),
         f"{case['deadline']:g}",
         f"{case['similarity']:g}",
-        case["scheme"],
+        row["title"],
         f"{row['load']:.3g}",
         _mean(row["exact"]),
         _mean(row["enumeration"]),
         _mean(row["monte_carlo"]),
         # Draws meet the same random bits, so their errors may all lean one way.
-        f"{np.mean(row['standard_error']):.1g}",
+        _standard_error(row),
         "–" if found is None else f"{found:.2f}",
     ]
+
+
+def _standard_error(row: dict[str, Any]) -> str:
+    mean = np.mean(row["standard_error"])
+    return f"{mean:.1g}" if np.isfinite(mean) else "unknown"
 
 
 def _mean(values: list[float] | None) -> str:
@@ -72,29 +80,37 @@ def draw_errors(rows: list[dict[str, Any]]) -> Figure:
     keys = [(row["case"]["num_workers"], row["case"]["similarity"]) for row in rows]
     panels = list(dict.fromkeys(keys))
     deadlines = list(dict.fromkeys(row["case"]["deadline"] for row in rows))
-    schemes = list(dict.fromkeys(row["case"]["scheme"] for row in rows))
-    figure = Figure(
-        figsize=(5 * len(deadlines) + 2.5, 3.2 * len(panels)), layout="constrained"
-    )
-    axes = figure.subplots(len(panels), len(deadlines), squeeze=False)
-    markers = itertools.cycle("os^vDp*XhP<>d")
-    styles = {scheme: (f"C{i % 10}", next(markers)) for i, scheme in enumerate(schemes)}
+    titles = list(dict.fromkeys(row["title"] for row in rows))
+    styles = {title: Style.of(number) for number, title in enumerate(titles)}
+    figure, axes = page(len(panels), len(deadlines), num_entries=len(titles) + 1)
     for row in rows:
         case = row["case"]
         panel = panels.index((case["num_workers"], case["similarity"]))
-        color, marker = styles[case["scheme"]]
+        style = styles[row["title"]]
+        bar = np.mean(row["standard_error"])
         axes[panel, deadlines.index(case["deadline"])].errorbar(
             row["load"],
             np.mean(row["monte_carlo"]),
-            yerr=np.mean(row["standard_error"]),
-            color=color,
-            marker=marker,
+            yerr=bar if np.isfinite(bar) else None,
+            color=style.color,
+            marker=style.marker,
             linestyle="none",
             fillstyle="none",
-            label=case["scheme"],
+            label=row["title"],
         )
     for (panel, column), axis in np.ndenumerate(axes):
         num_workers, similarity = panels[panel]
+        floors = [
+            row["floor"]
+            for row in rows
+            if (row["case"]["num_workers"], row["case"]["similarity"]) == panels[panel]
+            and row["case"]["deadline"] == deadlines[column]
+        ]
+        # No unbiased estimate is below it, whatever the code.
+        if floors and min(floors) > 0:
+            axis.axhline(
+                min(floors), color="0.5", linestyle=":", label="P₀/(1 − P₀)", zorder=0
+            )
         axis.set(
             xscale="log",
             yscale="log",
@@ -102,5 +118,5 @@ def draw_errors(rows: list[dict[str, Any]]) -> Figure:
             ylabel="E‖g − ĝ‖² / ‖g‖²",
             title=f"k = {num_workers}, τ = {deadlines[column]:g}, ρ = {similarity:g}",
         )
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
+    legend_below(figure, axes)
     return figure

@@ -2,8 +2,10 @@
 
 import math
 
+import jax
 from ml_collections import ConfigDict
 
+from experiments.common import conditions
 from experiments.common.checks import (
     listed,
     require,
@@ -16,22 +18,30 @@ from experiments.train.optimizers import DEFAULT, OPTIMIZERS
 from experiments.train.paths import PATHS
 from experiments.train.tasks import TASKS
 
+_MODEL_CHOICES = {
+    "name": ("ssdlite", "retinanet"),
+    "compute_dtype": ("float32", "bfloat16"),
+    "divisor": ("image", "split"),
+}
+
 
 def default() -> ConfigDict:
     """The settings that a config file starts from."""
     config = ConfigDict()
 
     # The comparison: every scheme against every deadline, from every seed.
-    config.schemes = ("gd", "is_sgd", "scheme_i", "scheme_ii", "interval")
+    config.schemes = ("straggler_free", "uncoded", "scheme_i", "scheme_ii", "interval")
     config.num_workers = 10  # k
     config.num_partitions = 10  # n
     config.deadlines = (1.1, 1.5)  # τ_th of (23)
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max), drawn anew for each seed
     config.psi_max = 2.0
     config.num_seeds = 3
-    # A plan of `experiments.advise`. Its p then holds for all schemes instead of
-    # deadlines and ψ, and `plan_file` among the schemes is the plan itself.
+    # A plan, or an option of `python -m jgc advise`. Its p then holds for all schemes
+    # instead of deadlines and ψ, and `plan_file` among the schemes is the plan itself,
+    # decoded as the option says.
     config.plan_file = ""
+    conditions.add_defaults(config)  # the truth and what the codes are told of it
 
     config.task = "detection"  # what is trained, see experiments/train/tasks/
 
@@ -52,11 +62,13 @@ def default() -> ConfigDict:
 
     config.ray = ConfigDict()  # where config.path = ray
     config.ray.address = ""  # of a cluster, host:port; empty: this machine
-    # In seconds; then the plan should be made for these machines (config.plan_file).
-    # 0: workers straggle by the masks that the other paths draw.
+    # In seconds, where stragglers.model = observed: workers straggle by being late, and
+    # plan_file or believed.p says how often. 0: by the masks that all paths draw.
     config.ray.deadline = 0.0
 
     config.logistic = ConfigDict()  # the generated data of logistic regression
+    # The scales of the features, from 10^-1 to 10^1: what a second moment evens out.
+    config.logistic.log_scales = (-1.0, 1.0)
     config.logistic.num_train = 1000
     config.logistic.num_validation = 500
     config.logistic.dimension = 20
@@ -75,18 +87,37 @@ def default() -> ConfigDict:
     config.data.in_memory = True
     config.data.validate_on_train = False  # score the images that were trained on
     config.data.max_objects = 100  # slots an image; the largest objects are kept
+    config.data.scorer = "pycocotools"  # or "hotcoco": a second where it takes a minute
     config.data.shapes = ConfigDict()
     config.data.shapes.num_train = 40
     config.data.shapes.num_validation = 20
     config.data.shapes.image_size = 64  # pixels of the longer side
     config.data.shapes.seed = 0
 
+    # See `jgc.detection.ssdlite` and `jgc.detection.retinanet`; empty: their defaults.
     config.model = ConfigDict()
+    config.model.name = "ssdlite"  # or "retinanet"
     config.model.image_size = 320  # pixels to which images are stretched
     config.model.compute_dtype = "float32"  # or "bfloat16"; parameters are float32
     config.model.width = 1.0  # multiplies every channel count
-    config.model.strides = (16, 32, 64, 128, 256, 512)  # of the maps predicted from
+    config.model.residual_scale = 1.0  # initial scale of residual branches
+    config.model.strides = ()  # of the maps predicted from
+    config.model.scales = ()  # of the anchors
+    config.model.aspect_ratios = ()  # of the anchors
+    config.model.positive_iou = 0.5  # from here on an anchor learns an object
+    config.model.negative_iou = 0.4  # below, background
+    config.model.box_weight = 1.0  # of the box loss beside the class loss
+    # What each image's losses are divided by: its own positive anchors ("image") or
+    # their mean over the training images in memory ("split").
+    config.model.divisor = "image"
+    # Of SSDLite alone.
     config.model.min_scale = 0.2  # of the smallest anchors, relative to the image
+    config.model.max_scale = 0.95  # of the largest
+    config.model.reduced_tail = True  # halve the backbone's last stage
+    # Of RetinaNet alone.
+    config.model.depth = 50  # of the ResNet: 18, 34, 50 or 101
+    config.model.base_size = 4.0  # side of the smallest square anchor, in strides
+    config.model.head_norm = False  # group norm in the heads
     return config
 
 
@@ -97,7 +128,12 @@ def check(config: ConfigDict) -> None:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
     from_file = (PLAN_FILE,) if config.plan_file else ()
-    require_straggler_settings(config, schemes=(*SCHEMES, *from_file))
+    is_trace = config.stragglers.model == conditions.TRACE
+    require_straggler_settings(
+        config,
+        schemes=(*SCHEMES, *from_file),
+        least_deadline=0.0 if is_trace else 1.0,
+    )
     require_counts(
         config,
         "num_workers",
@@ -125,21 +161,12 @@ def check(config: ConfigDict) -> None:
         )
     for key in ("batch_size", "chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
-    dtypes = ("float32", "bfloat16")
-    require(config, "model.compute_dtype", dtypes.__contains__, listed(dtypes))
-    require(config, "ray.deadline", lambda value: 0 <= value < math.inf, "at least 0")
-    require(
-        config,
-        "ray.deadline",
-        lambda value: value == 0 or config.path == "ray",
-        f"0 where path is {config.path}",
-    )
-    require(
-        config,
-        "ray.deadline",
-        lambda value: value == 0 or bool(config.plan_file),
-        "0 without a plan_file, whose p are those at the deadline",
-    )
+    scorers = ("pycocotools", "hotcoco")
+    require(config, "data.scorer", scorers.__contains__, listed(scorers))
+    for key, accepted in _MODEL_CHOICES.items():
+        require(config, f"model.{key}", accepted.__contains__, listed(accepted))
+    conditions.check(config)
+    _check_observed(config)
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"
     )
@@ -192,3 +219,38 @@ def check(config: ConfigDict) -> None:
         "at least 0",
     )
     require(config, "path", PATHS.__contains__, listed(PATHS))
+    together = jax.process_count()
+    require(
+        config,
+        "path",
+        lambda path: together == 1 or path == "spmd",
+        f"spmd, where {together} processes run one experiment",
+    )
+
+
+def _check_observed(config: ConfigDict) -> None:
+    """Real deadlines are of the path that has processes, which need p from elsewhere.
+
+    Raises:
+        ValueError: they are not, or nobody tells p.
+    """
+    is_observed = config.stragglers.model == conditions.OBSERVED
+    require(
+        config,
+        "ray.deadline",
+        lambda value: 0 < value < math.inf if is_observed else value == 0,
+        f"above 0 where stragglers.model is {conditions.OBSERVED}, else 0",
+    )
+    if is_observed:
+        require(
+            config,
+            "stragglers.model",
+            lambda model: config.path == "ray",
+            f"a model that is drawn, where path is {config.path}",
+        )
+        require(
+            config,
+            "stragglers.model",
+            lambda model: bool(config.plan_file or config.believed.p),
+            "a model that is drawn, without a plan_file or believed.p for the deadline",
+        )

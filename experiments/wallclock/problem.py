@@ -10,10 +10,10 @@ from jaxtyping import Array, Float
 from experiments.common.schemes import draw_psi
 from jgc.stragglers import Trace, load_trace
 
-Examples = dict[str, np.ndarray]
+SignedFeatures = dict[str, np.ndarray]
 
 
-class Problem(NamedTuple):
+class ClockProblem(NamedTuple):
     """Logistic regression: little to compute, so that the delays decide.
 
     Attributes:
@@ -23,13 +23,13 @@ class Problem(NamedTuple):
         least_loss: L*, of any parameters.
     """
 
-    examples: Examples
+    examples: SignedFeatures
     partition: np.ndarray
     params: Float[np.ndarray, " d"]
     least_loss: float
 
 
-def make_problem(config: Any) -> Problem:
+def make_problem(config: Any) -> ClockProblem:
     """Random data whose partitions differ: a biased code settles elsewhere."""
     rng = np.random.default_rng(config.seed)
     size, dimension, n = config.num_examples, config.dimension, config.num_partitions
@@ -44,10 +44,10 @@ def make_problem(config: Any) -> Problem:
         "sign": sign.astype(np.float32),
     }
     params = np.zeros(dimension, np.float32)
-    return Problem(examples, partition, params, _least_loss(examples, params))
+    return ClockProblem(examples, partition, params, _least_loss(examples, params))
 
 
-def _least_loss(examples: Examples, params: Float[np.ndarray, " d"]) -> float:
+def _least_loss(examples: SignedFeatures, params: Float[np.ndarray, " d"]) -> float:
     """By Newton's method on all the data."""
 
     def mean(params: Array) -> Array:
@@ -65,14 +65,16 @@ def _least_loss(examples: Examples, params: Float[np.ndarray, " d"]) -> float:
     return float(mean(best))
 
 
-def loss(params: Array, examples: Examples) -> Float[Array, " N"]:
+def loss(params: Array, examples: SignedFeatures) -> Float[Array, " N"]:
     """The logistic losses of the examples, with a ridge that makes a minimum."""
     margin = examples["sign"] * (examples["features"] @ params)
     return jax.nn.softplus(-margin) + 5e-3 * (params**2).sum()
 
 
 @jax.jit
-def mean_losses(path: Float[Array, "T d"], examples: Examples) -> Float[Array, " T"]:
+def mean_losses(
+    path: Float[Array, "T d"], examples: SignedFeatures
+) -> Float[Array, " T"]:
     """The training loss at each of the parameters."""
     return jax.lax.map(lambda params: loss(params, examples).mean(), path)
 

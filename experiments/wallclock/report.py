@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.common.pictures import Style, legend_below, page
 from experiments.common.tables import print_table, write_markdown, write_picture
 
 _HEADER = (
@@ -29,10 +30,10 @@ def write_report(rows: list[dict[str, Any]], target: float, workdir: Path) -> No
         target: the share of the initial gap L − L* that is to be reached.
         workdir: where to.
     """
-    schemes = list(dict.fromkeys(row["scheme"] for row in rows))
+    titles = list(dict.fromkeys(row["title"] for row in rows))
     cells = [
-        _cells(scheme, [row for row in rows if row["scheme"] == scheme], target)
-        for scheme in schemes
+        _cells(title, [row for row in rows if row["title"] == title], target)
+        for title in titles
     ]
     title = f"L − L* down to {target:g} of its start, mean ± deviation over seeds"
     print_table(_HEADER, cells, title=title, width=140)
@@ -52,11 +53,11 @@ def first_reached(row: dict[str, Any], target: float) -> int | None:
     return int(reached[0]) if reached.size else None
 
 
-def _cells(scheme: str, rows: list[dict[str, Any]], target: float) -> list[str]:
+def _cells(title: str, rows: list[dict[str, Any]], target: float) -> list[str]:
     reached = [(row, first_reached(row, target)) for row in rows]
     found = [(row["seconds"][at], at) for row, at in reached if at is not None]
     return [
-        scheme,
+        title,
         _spread([seconds for seconds, _ in found]),
         _spread([at for _, at in found]),
         f"{len(found)} of {len(rows)}",
@@ -75,19 +76,26 @@ def _spread(values: list[float]) -> str:
 def draw_curves(rows: list[dict[str, Any]], target: float) -> Figure:
     """The gap against seconds, a panel a seed."""
     seeds = sorted({row["seed"] for row in rows})
-    schemes = list(dict.fromkeys(row["scheme"] for row in rows))
-    figure = Figure(figsize=(5.5 * len(seeds) + 2, 4.2), layout="constrained")
-    axes = figure.subplots(1, len(seeds), squeeze=False, sharey=True)[0]
+    titles = list(dict.fromkeys(row["title"] for row in rows))
+    styles = {title: Style.of(number) for number, title in enumerate(titles)}
+    columns = min(2, len(seeds))
+    figure, axes = page(
+        -(-len(seeds) // columns), columns, num_entries=len(titles), sharey=True
+    )
+    for axis in axes.flat[len(seeds) :]:
+        axis.set_visible(False)
     for row in rows:
-        axes[seeds.index(row["seed"])].plot(
+        axes.flat[seeds.index(row["seed"])].plot(
             row["seconds"],
             np.maximum(gap(row), 1e-5),
-            color=f"C{schemes.index(row['scheme'])}",
-            label=row["scheme"],
+            color=styles[row["title"]].color,
+            linestyle=styles[row["title"]].line,
+            label=row["title"],
         )
-    for axis, seed in zip(axes, seeds, strict=True):
+    for axis, seed in zip(axes.flat, seeds, strict=False):
         axis.axhline(target, color="0.5", linestyle=":")
         axis.set(yscale="log", xlabel="seconds", title=f"seed {seed}")
-    axes[0].set_ylabel("(L − L*) / its start")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
+    for row_of_axes in axes:
+        row_of_axes[0].set_ylabel("(L − L*) / its start")
+    legend_below(figure, axes)
     return figure

@@ -13,18 +13,24 @@ from jgc.distributed import Policy, fixed_deadline, wait_for
 from jgc.stragglers.estimation import forgetting
 from jgc.training import Following
 
-WAIT_FOR_ALL, ADAPTIVE = "wait_for_all", "adaptive_interval"
+WAIT_FOR_ALL, FOLLOWING = "straggler_free", "interval_following"
 NAMES = (
     WAIT_FOR_ALL,
-    "is_sgd",
-    "sgc",
-    "ehd",
-    "od",
+    "uncoded",
+    "stochastic",
+    "fractional_repetition",
+    "random_graph",
     "scheme_i",
     "scheme_ii",
     "interval",
-    ADAPTIVE,
+    FOLLOWING,
 )
+
+
+TITLES = {
+    name: "interval, following p" if name == FOLLOWING else SCHEMES[name].title
+    for name in NAMES
+}
 
 
 class Entry(NamedTuple):
@@ -39,7 +45,7 @@ class Entry(NamedTuple):
 def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
     """The scheme's plan for the machines, and how its driver waits.
 
-    All but the adaptive one are told the true p. It starts from p = ½ for everyone and
+    All but the following one are told the true p. It starts from p = ½ for everyone and
     two layers, whose placement leaves room to move, and learns the rest.
     """
     k, n = config.num_workers, config.num_partitions
@@ -48,7 +54,7 @@ def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
         return Entry(plan, jgc.decoders.fixed, wait_for(k))
     deadline = config.deadline * config.time_unit
     policy = fixed_deadline(deadline)
-    if name == ADAPTIVE:
+    if name == FOLLOWING:
         plan = jgc.codes.interval(np.full(k, 0.5), num_partitions=n, layers=2)
         following = Following(
             estimator=forgetting(k, memory=config.memory), every=config.redesign_every
@@ -63,4 +69,4 @@ def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
     again = scheme.design(p, n, key)
     if (again.batch_sizes != plan.batch_sizes).any():
         again = redesign(plan, p, tolerance=0.0)
-    return Entry(again, scheme.decoder, policy)
+    return Entry(again, scheme.decoder_for(again), policy)

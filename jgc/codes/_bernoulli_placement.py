@@ -45,7 +45,7 @@ def bernoulli_placement(
         p=p,
         weights=np.ones(k),
         num_partitions=n,
-        name="BGC",
+        name="bernoulli_placement",
     )
 
 

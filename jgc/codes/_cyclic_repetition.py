@@ -57,7 +57,7 @@ def cyclic_repetition(
         p=p,
         weights=np.divide(total, 1 - p, out=np.zeros(k), where=p < 1),
         num_partitions=n,
-        name="cyclic repetition",
+        name="cyclic_repetition",
     )
 
 

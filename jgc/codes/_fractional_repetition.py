@@ -1,6 +1,7 @@
 """The fractional repetition code [5], which is ErasureHead's (EHD) [9]."""
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from jgc import _checks
@@ -9,7 +10,7 @@ from jgc.codes._edges import in_blocks
 
 
 def fractional_repetition(
-    p: ArrayLike, *, num_partitions: int, replication: int
+    p: ArrayLike, *, num_partitions: int, replication: int, balanced: bool = False
 ) -> CodingPlan:
     """Fractional repetition [5]: groups of d workers hold the same block, a_ij = 1.
 
@@ -25,6 +26,12 @@ def fractional_repetition(
             as equal as can be; with fewer partitions than groups some hold none.
         replication: d, from 1 to k. Where it does not divide k, groups have d workers
             or more, as equal as can be, so that the guarantee holds.
+        balanced: mix reliable and unreliable workers, in groups of any sizes, so that
+            all groups are about as likely to be lost, Π p_i [ours]: the least error
+            of `decoders.best_unbiased` at a load, where workers differ. Takes the
+            workers from the most reliable on, each into the group that is lost most
+            often so far; a worker with p_i = 1 holds nothing. The load is d for groups
+            of equal blocks; the guarantee for d − 1 stragglers goes.
 
     Raises:
         ValueError: an argument out of its range.
@@ -34,9 +41,13 @@ def fractional_repetition(
     if d > k:
         raise ValueError(f"replication must be at most k = {k}, got {d}")
     num_groups = k // d
+    workers, groups = np.arange(k), np.arange(k) * num_groups // k
+    if balanced:
+        workers, groups = _balanced_groups(p, max(1, int((p < 1).sum()) // d))
+        num_groups = int(groups.max()) + 1
     worker, partition, _ = in_blocks(
-        worker=np.arange(k),
-        block=np.arange(k) * num_groups // k,
+        worker=workers,
+        block=groups,
         num_blocks=num_groups,
         num_partitions=n,
     )
@@ -47,5 +58,23 @@ def fractional_repetition(
         p=p,
         weights=np.ones(k),
         num_partitions=n,
-        name="EHD",
+        name="fractional_repetition",
     )
+
+
+def _balanced_groups(
+    p: Float[np.ndarray, " k"], num_groups: int
+) -> tuple[Int[np.ndarray, " live"], Int[np.ndarray, " live"]]:
+    """Workers that ever answer and their groups, by longest processing time first."""
+    workers = np.flatnonzero(p < 1)
+    # −log p, of which a worker that never fails has more than any group needs.
+    surety = -np.log(np.maximum(p[workers], 1e-30))
+    groups = np.zeros(workers.size, np.int64)
+    total, size = np.zeros(num_groups), np.zeros(num_groups)
+    for at in np.argsort(-surety, kind="stable"):
+        # Of groups as sure, the smaller.
+        group = np.lexsort((size, total))[0]
+        groups[at] = group
+        total[group] += surety[at]
+        size[group] += 1
+    return workers, groups

@@ -82,7 +82,7 @@ def on_placement(
         p,
         *without_zeros(worker, partition, alpha),
         num_partitions=n,
-        name="on placement",
+        name="on_placement",
         expected_weights=expected_weights,
     )
     return warn_if_negative(plan)

@@ -54,7 +54,7 @@ def random_graph(p: ArrayLike, *, num_partitions: int, key: jax.Array) -> Coding
         p=p,
         weights=np.divide(n / (2 * k), 1 - p, out=np.zeros(k), where=p < 1),
         num_partitions=n,
-        name="OD",
+        name="random_graph",
     )
 
 

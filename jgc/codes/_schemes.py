@@ -53,7 +53,7 @@ def scheme_i(
         partition=np.concatenate([np.zeros(holders.size, np.int64), np.arange(1, n)]),
         alpha=np.concatenate([y[holders] - sizes[holders] + 1, np.ones(n - 1)]),
         num_partitions=n,
-        name="Scheme I",
+        name="scheme_i",
         expected_weights=expected_weights,
     )
     return warn_if_negative(plan)
@@ -122,7 +122,7 @@ def scheme_ii(
         partition,
         alpha,
         num_partitions=n,
-        name="Scheme II",
+        name="scheme_ii",
         expected_weights=expected_weights,
     )
     return warn_if_negative(plan)

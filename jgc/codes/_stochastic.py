@@ -62,7 +62,7 @@ def stochastic(
         p=p,
         weights=np.ones(p.size),
         num_partitions=n,
-        name="SGC",
+        name="stochastic",
     )
 
 

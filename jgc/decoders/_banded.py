@@ -11,6 +11,7 @@ side and leave a short band of the rows between them (substructuring): 10^5 step
 after another become about a thousand.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -136,25 +137,15 @@ def _cut(band: Band, chunks: int) -> _Cut:
 
     position = jnp.arange(length)[:, None]
     within = (jnp.arange(diagonals) <= position)[..., None, None]
-    inside = _factor(
-        jnp.where(within, rows[:length], 0).reshape(length, diagonals, -1)
-    )
+    inside = _factor(jnp.where(within, rows[:length], 0).reshape(length, diagonals, -1))
     nothing = jnp.zeros((chunks, trials), band.dtype)
     # Row l meets the separator's row s before it at distance l + w − s.
-    left = jnp.stack(
-        [
-            jnp.stack([rows[l, l + width - s] if s >= l else nothing
-                       for s in range(width)])
-            for l in range(width)
-        ]
+    left = _blocks(
+        width, lambda row, s: rows[row, row + width - s] if s >= row else nothing
     )
     # The separator's row s meets the row w − l before its first at distance s + w − l.
-    right = jnp.stack(
-        [
-            jnp.stack([rows[length + s, s + width - l] if l >= s else nothing
-                       for s in range(width)])
-            for l in range(width)
-        ]
+    right = _blocks(
+        width, lambda row, s: rows[length + s, s + width - row] if row >= s else nothing
     )
     ends = ((0, length - width), (0, 0), (0, 0), (0, 0))
     starts = ((length - width, 0), (0, 0), (0, 0), (0, 0))
@@ -164,9 +155,7 @@ def _cut(band: Band, chunks: int) -> _Cut:
     from_left, from_right = solved[:, :width], solved[:, width:]
 
     own = -jnp.einsum("lact,lbct->abct", right, from_right[length - width :])
-    own = own - _shift_chunks(
-        jnp.einsum("lact,lbct->abct", left, from_left[:width])
-    )
+    own = own - _shift_chunks(jnp.einsum("lact,lbct->abct", left, from_left[:width]))
     last = -jnp.einsum("lact,lbct->abct", right, from_left[length - width :])
     between = []
     for a in range(width):
@@ -189,6 +178,13 @@ def _cut(band: Band, chunks: int) -> _Cut:
         from_left,
         from_right,
         _factor(reduced.reshape(chunks * width, 2 * width, trials)),
+    )
+
+
+def _blocks(width: int, entry: Callable[[int, int], Array]) -> Array:
+    """Of w × w, with what `entry` gives for each row and column."""
+    return jnp.stack(
+        [jnp.stack([entry(i, j) for j in range(width)]) for i in range(width)]
     )
 
 

@@ -67,9 +67,8 @@ def best_unbiased(
     Args:
         plan: the code, on the host; any.
         gradients: ρ or of `jgc.gradients`: what the variance is least for; it is
-            unbiased for any. A singular Gram matrix has 1e-6 of its mean diagonal added
-            to it, and wants `jax_enable_x64`: single precision cannot tell such
-            directions from rounding, and decodes with a bias there.
+            unbiased for any. A nearly singular Gram matrix is designed for with 1e-3 of
+            its mean diagonal added: what costs nothing would grow without limit.
         model: who answers: None for independent workers with the plan's p; a
             `StragglerModel`, sampled in runs of 64 iterations (a trace needs
             `replay(…, random_start=True)`); or recorded masks (T, k), such as
@@ -230,7 +229,11 @@ def _designed(
                 for index in range(_FRESH_BATCHES)
             )
             tilt = design.corrected(
-                tilt, fresh, response, tolerance=_CORRECTION_TOLERANCE, diagonal=diagonal
+                tilt,
+                fresh,
+                response,
+                tolerance=_CORRECTION_TOLERANCE,
+                diagonal=diagonal,
             )
     recipe = Recipe(
         constructor=_designed,
@@ -277,12 +280,20 @@ def _assembled(
         ),
         recipe=recipe,
     )
-    if law.draw is None:
+    if law.draw is None and system.factor is None:
         return decoder
-    batches = (
-        law.draw(index) for index in range(_FRESH_BATCHES, 2 * _FRESH_BATCHES)
+    # The error under the Gram matrix as it was given, or on masks not designed with.
+    bias, error = measured(
+        decoder,
+        plan,
+        recipe.gradients,
+        [(law.masks, law.probability)]
+        if law.draw is None
+        else (
+            (law.draw(_FRESH_BATCHES + index), law.probability)
+            for index in range(_FRESH_BATCHES)
+        ),
     )
-    bias, error = measured(decoder, plan, recipe.gradients, batches)
     return replace(
         decoder,
         design=replace(
@@ -297,6 +308,8 @@ def _assembled(
 
 def _standard_error(batches: Float[np.ndarray, "batches ..."]) -> np.ndarray:
     """Of the mean; masks of a batch depend on one another, batches do not."""
+    if batches.shape[0] == 1:  # the whole law
+        return np.zeros(batches.shape[1:])
     return batches.std(axis=0, ddof=1) / np.sqrt(batches.shape[0])
 
 
@@ -328,7 +341,11 @@ def _check_is_unbiased(
     p = np.asarray(plan.straggler_probabilities)
     live = p < 1 if law.method == "enumeration" else law.answers() > 0
     nearest = sparse.linalg.lsmr(
-        rows[np.flatnonzero(live)].T, np.ones(rows.shape[1]), atol=1e-12, btol=1e-12
+        rows[np.flatnonzero(live)].T,
+        np.ones(rows.shape[1]),
+        atol=1e-12,
+        btol=1e-12,
+        maxiter=10 * max(rows.shape),
     )[0]
     off = np.abs(rows[np.flatnonzero(live)].T @ nearest - 1)
     if off.max() > 1e-6:
@@ -360,7 +377,5 @@ def _diagonal(plan: CodingPlan, law: Law, system: System) -> Float[np.ndarray, "
         answers = 1 - np.asarray(plan.straggler_probabilities, np.float64)
     silent = np.log(np.maximum(1 - answers, 1e-12))
     worker, partition = np.asarray(plan.edge_worker), np.asarray(plan.edge_partition)
-    lost = np.bincount(
-        partition, weights=silent[worker], minlength=plan.num_partitions
-    )
+    lost = np.bincount(partition, weights=silent[worker], minlength=plan.num_partitions)
     return np.maximum(-np.expm1(lost), 1e-12)

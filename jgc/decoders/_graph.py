@@ -239,9 +239,7 @@ def tree_weights(
         moves = jnp.where((depth == level) & ~root, lacks, 0)
         return lacks.at[parent].add(moves), level - 1
 
-    lacks, _ = jax.lax.while_loop(
-        lambda s: s[1] > 0, gather, (sign * target, deepest)
-    )
+    lacks, _ = jax.lax.while_loop(lambda s: s[1] > 0, gather, (sign * target, deepest))
     flow = jnp.zeros(num_edges + 1, lacks.dtype).at[parent_edge].set(sign * lacks)
     total = flow[:num_edges].reshape(2, -1).sum(axis=0)
     return jnp.where(pair[0] == pair[1], total, total / 2)

@@ -58,7 +58,7 @@ def ridge(dtype: jnp.dtype) -> float:
 
 
 def _solve_batch(gram: Array, rhs: Array, scales: Array) -> Array:
-    """As `solve_subsets`, (trials, k, sides) for scales (trials, k), as LAPACK wants."""
+    """As `solve_subsets`, (trials, k, sides) for scales (trials, k), as in LAPACK."""
     k = gram.shape[0]
     steps = _SIZE_STEPS if k >= _SMALLEST_COMPACTED else 1
     sizes = np.ceil(k * np.arange(1, steps + 1) / steps).astype(int)
@@ -83,9 +83,7 @@ def _solve_batch_of_size(gram: Array, rhs: Array, scales: Array, *, size: int) -
     )
 
     def solve(b: Array) -> Array:
-        half = jax.lax.linalg.triangular_solve(
-            factor, b, left_side=True, lower=True
-        )
+        half = jax.lax.linalg.triangular_solve(factor, b, left_side=True, lower=True)
         return jax.lax.linalg.triangular_solve(
             factor, half, left_side=True, lower=True, transpose_a=True
         )

@@ -11,6 +11,7 @@ from jgc._plan import CodingPlan
 from jgc.decoders._decoder import Answered, Decoder, Weights
 from jgc.decoders._fixed import fixed
 from jgc.decoders._second_moment import second_moment_weights
+from jgc.decoders._tilted.decoder import Tilted
 
 
 @jax.tree_util.register_dataclass
@@ -61,6 +62,40 @@ class TwoTrack(Decoder):
         return two_track(plan, noise_ratio=self.noise_ratio, decoder=first)
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class TiltedTracks(Decoder):
+    """Weights (2, k) of two designs: the first of no bias, the second of less noise.
+
+    Attributes:
+        first: of the gradient.
+        second: of the gradient whose square is taken.
+    """
+
+    first: Tilted
+    second: Tilted
+
+    num_tracks = 2
+
+    @property
+    def is_unbiased(self) -> bool | None:  # type: ignore[override]
+        return self.first.is_unbiased
+
+    @property
+    def name(self) -> str:
+        return f"{self.first.name}, two tracks"
+
+    def check(self, plan: CodingPlan) -> None:
+        self.first.check(plan)
+
+    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+        tracks = (self.first, self.second)
+        return jnp.stack([track.weights(plan, answered) for track in tracks])
+
+    def redesigned(self, plan: CodingPlan) -> Decoder:
+        return TiltedTracks(self.first.redesigned(plan), self.second.redesigned(plan))
+
+
 def two_track(
     plan: CodingPlan,
     *,
@@ -69,6 +104,16 @@ def two_track(
 ) -> Decoder:
     """`decoder` for the gradient, and v of (42) for the one whose square is taken.
 
+    (42) weighs the squared bias of the second track against its variance, Λ to 1, for
+    weights that do not know who answered and gradients that agree. Where the first
+    track is a design (`best_unbiased`), the second minimises the same over all linear
+    decoders that know who answered, under the gradients and stragglers of that design
+    [ours]: `trade_off`, whose equation is λ + (Λ − 1) G H λ = Λ G 1 with
+    H = AᵀE[K_I⁺]A. Λ = 1, as in the paper's Figure 7, makes it
+    `conditional_least_squares`, the least error given who answered; Λ → ∞ makes both
+    tracks one. For aligned gradients it is Λ/(Λ + P₀/(1 − P₀)) times the first, where
+    (43) has Λ/(Λ + 1/D): in both the last term is the error of the first track.
+
     Args:
         plan: the code, on the host.
         noise_ratio: Λ ≥ 0, may be infinite; how much the gradient outweighs its noise.
@@ -76,7 +121,8 @@ def two_track(
         decoder: of the first track, which has one track.
 
     Raises:
-        ValueError: a negative or NaN Λ, or a decoder of two tracks.
+        ValueError: a negative or NaN Λ, a traced one for a designed decoder, or a
+            decoder of two tracks.
 
     Example:
         >>> import jgc
@@ -86,6 +132,13 @@ def two_track(
     """
     if decoder.num_tracks != 1:
         raise ValueError(f"decoder must have one track, got {decoder.name!r}")
+    if isinstance(decoder, Tilted):
+        if isinstance(noise_ratio, jax.core.Tracer):
+            raise ValueError(
+                f"noise_ratio must be a number for {decoder.name!r}, whose second "
+                "track is designed on the host; got a traced one"
+            )
+        return TiltedTracks(decoder, decoder.traded(plan, float(noise_ratio)))
     second: np.ndarray | Array
     if isinstance(noise_ratio, jax.core.Tracer):
         limit = second_moment_weights(plan, noise_ratio=np.inf)

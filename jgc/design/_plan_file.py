@@ -21,12 +21,13 @@ _ARRAYS = {
 }
 
 
-def save_plan(plan: CodingPlan, path: str | Path) -> None:
+def save_plan(plan: CodingPlan, path: str | Path, **about_it: Any) -> None:
     """Writes a plan as NPZ, all of it or none; `load_plan` gives the same bits back.
 
     Args:
         plan: one plan, not a batch.
         path: whose folder exists; a file there is replaced.
+        about_it: what else to keep, as JSON has it.
 
     Raises:
         ValueError: a batch of plans.
@@ -39,6 +40,7 @@ def save_plan(plan: CodingPlan, path: str | Path) -> None:
         "num_workers": plan.num_workers,
         "num_partitions": plan.num_partitions,
         "name": plan.name,
+        **about_it,
     }
     content = io.BytesIO()
     arrays: dict[str, Any] = {
@@ -55,6 +57,11 @@ def load_plan(path: str | Path) -> CodingPlan:
         ValueError: the file holds something else, or is damaged; names it.
         OSError: it cannot be read.
     """
+    return read_plan(path)[0]
+
+
+def read_plan(path: str | Path) -> tuple[CodingPlan, dict[str, Any]]:
+    """The plan, and all that was kept about it."""
     path = Path(path)
     content = io.BytesIO(path.read_bytes())
     try:
@@ -64,7 +71,7 @@ def load_plan(path: str | Path) -> CodingPlan:
     except Exception as error:  # zipfile and NumPy raise a dozen kinds at damage
         raise ValueError(f"{path} is not a plan that jgc wrote: {error}") from error
     try:
-        return _checked_plan(about, arrays)
+        return _checked_plan(about, arrays), about
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold a sound plan: {error}") from error
 

@@ -28,10 +28,12 @@ def intersection(
     first: Float[Array, "*shape A 4"], second: Float[Array, "*shape B 4"]
 ) -> Float[Array, "*shape A B"]:
     """The area that each of A boxes shares with each of B."""
-    a, b = first[..., :, None, :], second[..., None, :, :]
-    low = jnp.maximum(a[..., :2], b[..., :2])
-    high = jnp.minimum(a[..., 2:], b[..., 2:])
-    return area(jnp.concatenate([low, high], axis=-1))
+    # Coordinate by coordinate: arrays whose last axis is a pair don't vectorise.
+    a = [first[..., :, None, i] for i in range(4)]
+    b = [second[..., None, :, i] for i in range(4)]
+    height = jnp.minimum(a[2], b[2]) - jnp.maximum(a[0], b[0])
+    width = jnp.minimum(a[3], b[3]) - jnp.maximum(a[1], b[1])
+    return jnp.maximum(height, 0.0) * jnp.maximum(width, 0.0)
 
 
 def iou(

@@ -1,14 +1,15 @@
 """What a detector learns from: a class and a box loss for every image by itself."""
 
-import functools
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from jgc.detection._boxes import encode
+from jgc.detection._checks import check
+from jgc.detection._elementwise import sigmoid_focal_loss, smooth_l1
 from jgc.detection._matching import Matches
 
 
@@ -19,104 +20,136 @@ class Losses(NamedTuple):
     box: Float[Array, "*batch"]
 
 
-def sigmoid_focal_loss(
-    logits: Float[Array, "*shape"],
-    targets: Bool[Array, "*shape"],
-    *,
-    alpha: float = 0.25,
-    gamma: float = 2.0,
-) -> Float[Array, "*shape"]:
-    """−α_t (1 − p_t)^γ log p_t, elementwise (Lin et al., "Focal Loss", 2017).
+class ClassLoss(Protocol):
+    """How logits become scores, and what a wrong one costs; hashable.
 
-    p_t is the probability given to the target, sigmoid of the logit or of its
-    negative; α_t is alpha for true targets and 1 − alpha for the others.
-    Reverse-mode differentiable in the logits.
+    A detector asks for `outputs(C)` logits an anchor. `rank` orders (anchor, class)
+    pairs, and `score` turns ranks into probabilities: only those of the few best are
+    computed. `__call__` is the sum over one image's anchors.
     """
-    return _focal(logits, targets, alpha, gamma)
+
+    def outputs(self, num_classes: int) -> int: ...
+
+    def rank(self, logits: Float[Array, "*shape L"]) -> Float[Array, "*shape C"]: ...
+
+    def score(self, rank: Float[Array, "*shape"]) -> Float[Array, "*shape"]: ...
+
+    def __call__(
+        self,
+        logits: Float[Array, "A L"],
+        matches: Matches,
+        labels: Int[Array, " M"],
+    ) -> Float[Array, ""]: ...
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _focal(
-    logits: Float[Array, "*shape"],
-    targets: Bool[Array, "*shape"],
-    alpha: float,
-    gamma: float,
-) -> Float[Array, "*shape"]:
-    return _focal_forward(logits, targets, alpha, gamma)[0]
+@dataclass(frozen=True, kw_only=True)
+class FocalLoss:
+    """A sigmoid a class, every anchor that is not ignored counts (Lin et al., 2017).
 
+    The easy background among them is discounted, not sampled.
 
-def _focal_forward(
-    logits: Float[Array, "*shape"],
-    targets: Bool[Array, "*shape"],
-    alpha: float,
-    gamma: float,
-) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
-    """The loss and its derivative: one exponential and one logarithm serve both.
+    Attributes:
+        alpha: weight of true classes, in [0, 1]; the others have 1 − alpha.
+        gamma: how much what is already right is discounted, ≥ 0.
 
-    Nothing else in a step has as many elements. Left to automatic differentiation
-    they are a third of a small model's time on a CPU.
+    Raises:
+        ValueError: a number is out of range.
     """
-    margin = jnp.where(targets, logits, -logits)
-    small = jnp.exp(-jnp.abs(margin))
-    likely = 1 / (1 + small)
-    unlikely = small * likely
-    p = jnp.where(margin >= 0, likely, unlikely)
-    wrong = jnp.where(margin >= 0, unlikely, likely)  # 1 − p without cancellation
-    log_p = jnp.minimum(margin, 0.0) - jnp.log1p(small)
-    weight = jnp.where(targets, alpha, 1 - alpha) * wrong**gamma
-    slope = weight * (gamma * p * log_p - wrong)
-    return -weight * log_p, jnp.where(targets, slope, -slope)
+
+    alpha: float = 0.25
+    gamma: float = 2.0
+
+    def __post_init__(self) -> None:
+        check("alpha", self.alpha, 0 <= self.alpha <= 1, "in [0, 1]")
+        check("gamma", self.gamma, self.gamma >= 0, "at least 0")
+
+    def outputs(self, num_classes: int) -> int:
+        """One logit a class."""
+        return num_classes
+
+    def rank(self, logits: Float[Array, "*shape C"]) -> Float[Array, "*shape C"]:
+        """The logits themselves."""
+        return logits
+
+    def score(self, rank: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Their sigmoid."""
+        return jax.nn.sigmoid(rank)
+
+    def __call__(
+        self,
+        logits: Float[Array, "A C"],
+        matches: Matches,
+        labels: Int[Array, " M"],
+    ) -> Float[Array, ""]:
+        """The focal loss over all classes and anchors of one image."""
+        classes = jnp.arange(logits.shape[-1])
+        target = labels[matches.object][:, None] == classes
+        focal = sigmoid_focal_loss(
+            logits,
+            matches.positive[:, None] & target,
+            alpha=self.alpha,
+            gamma=self.gamma,
+        )
+        return jnp.where(matches.ignored[:, None], 0.0, focal).sum()
 
 
-def _focal_backward(
-    alpha: float,
-    gamma: float,
-    slope: Float[Array, "*shape"],
-    cotangent: Float[Array, "*shape"],
-) -> tuple[Float[Array, "*shape"], None]:
-    # The barrier has the product computed once; XLA would do it again, in the wrong
-    # memory order, for each use in the gradient of the layer that made the logits.
-    return lax.optimization_barrier(slope * cotangent), None
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxLoss:
+    """A softmax over background, output 0, and the classes; hard negatives alone count.
+
+    Of an image's background anchors those with the greatest loss, `negatives` for
+    each anchor that learns an object (Liu et al., "SSD", 2016, section 2.2); an image
+    without objects teaches nothing. The choice is made in each image by itself.
+
+    Attributes:
+        negatives: background anchors for each one with an object, ≥ 0.
+
+    Raises:
+        ValueError: the number is out of range.
+    """
+
+    negatives: float = 3.0
+
+    def __post_init__(self) -> None:
+        check("negatives", self.negatives, self.negatives >= 0, "at least 0")
+
+    def outputs(self, num_classes: int) -> int:
+        """One logit a class and one, the first, for the background."""
+        return num_classes + 1
+
+    def rank(self, logits: Float[Array, "*shape L"]) -> Float[Array, "*shape C"]:
+        """Probabilities, the background's left out."""
+        return jax.nn.softmax(logits)[..., 1:]
+
+    def score(self, rank: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """The same."""
+        return rank
+
+    def __call__(
+        self,
+        logits: Float[Array, "A L"],
+        matches: Matches,
+        labels: Int[Array, " M"],
+    ) -> Float[Array, ""]:
+        """Cross-entropy of one image's objects and hardest negatives."""
+        target = jnp.where(matches.positive, labels[matches.object] + 1, 0)
+        chosen = jnp.take_along_axis(logits, target[:, None], axis=1)[:, 0]
+        entropy = jax.nn.logsumexp(logits, axis=-1) - chosen
+        background = ~(matches.positive | matches.ignored)
+        # Only the order matters: no gradient passes through it.
+        hardness = jnp.where(background, lax.stop_gradient(entropy), -jnp.inf)
+        place = jnp.argsort(jnp.argsort(-hardness))
+        hard = background & (place < self.negatives * matches.positive.sum())
+        return jnp.where(matches.positive | hard, entropy, 0.0).sum()
 
 
-_focal.defvjp(_focal_forward, _focal_backward)
-
-
-def smooth_l1(
-    difference: Float[Array, "*shape"], *, beta: float = 1.0
-) -> Float[Array, "*shape"]:
-    """|d| − beta/2, and d²/(2 beta) where |d| < beta: Huber's loss over beta."""
-    size = jnp.abs(difference)
-    return jnp.where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta)
-
-
-def detection_losses(
-    logits: Float[Array, "A C"],
+def box_loss(
     offsets: Float[Array, "A 4"],
+    targets: Float[Array, "A 4"],
     matches: Matches,
-    anchors: Float[Array, "A 4"],
-    boxes: Float[Array, "M 4"],
-    labels: Int[Array, " M"],
     *,
-    alpha: float = 0.25,
-    gamma: float = 2.0,
-    beta: float = 1.0,
-    box_weight: float = 1.0,
-) -> Losses:
-    """Losses of one image, over the number of its anchors that learn an object.
-
-    Classes by `sigmoid_focal_loss` at every anchor that is not ignored, boxes by
-    `smooth_l1` between offsets at every anchor that learns an object. The divisor is
-    the image's own (1 where no anchor learns an object), so that a batch's loss is
-    the sum of its images' losses.
-    """
-    count = jnp.maximum(matches.positive.sum(), 1)
-    classes = jnp.arange(logits.shape[-1])
-    learned = matches.positive[:, None] & (labels[matches.object][:, None] == classes)
-    focal = sigmoid_focal_loss(logits, learned, alpha=alpha, gamma=gamma)
-    classification = jnp.where(matches.ignored[:, None], 0.0, focal).sum() / count
-
-    targets = encode(boxes[matches.object], anchors)
+    beta: float,
+) -> Float[Array, ""]:
+    """`smooth_l1` between the offsets of one image's anchors that learn an object."""
     distance = smooth_l1(offsets - targets, beta=beta).sum(-1)
-    box = jnp.where(matches.positive, distance, 0.0).sum() / count
-    return Losses(classification, box_weight * box)
+    return jnp.where(matches.positive, distance, 0.0).sum()

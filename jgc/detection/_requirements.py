@@ -2,5 +2,6 @@
 
 from jgc._extras import require
 
-# Everything in jgc.detection is a flax network or works on one's outputs.
-require("flax", extra="detection")
+# Everything in jgc.detection is a flax network or works on its input and outputs.
+for _module in ("dm_pix", "flax"):
+    require(_module, extra="detection")

@@ -1,6 +1,5 @@
 """SSDLite detectors of any size: torchvision's at 320 pixels, and far smaller ones."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +8,21 @@ import jax.numpy as jnp
 from jgc.detection._anchors import AnchorGrid, linear_scales, ssd_shapes
 from jgc.detection._checks import check
 from jgc.detection._detector import Detector
-from jgc.detection.models._ssdlite import STRIDES, SSDLite, map_sizes
+from jgc.detection._losses import ClassLoss, FocalLoss
+from jgc.detection._options import (
+    ImageSize,
+    check_network,
+    image_shape,
+    useful_strides,
+)
+from jgc.detection.models._layers import PRIOR, map_sizes
+from jgc.detection.models._ssdlite import STRIDES, SSDLite
 
 
 def ssdlite(
     *,
     num_classes: int,
-    image_size: int = 320,
+    image_size: ImageSize = 320,
     width: float = 1.0,
     reduced_tail: bool = True,
     strides: Sequence[int] | None = None,
@@ -23,18 +30,36 @@ def ssdlite(
     min_scale: float = 0.2,
     max_scale: float = 0.95,
     aspect_ratios: Sequence[float] = (2.0, 3.0),
+    anchors: AnchorGrid | None = None,
     residual_scale: float = 1.0,
+    norm: str = "group",
+    prior: float | None = PRIOR,
+    classes: ClassLoss | None = None,
     dtype: Any = jnp.float32,
     **options: Any,
 ) -> Detector:
     """SSDLite on MobileNetV3-Large, as large or small as wanted.
 
-    The defaults are torchvision's `ssdlite320_mobilenet_v3_large` but for its
-    background class: with `num_classes=91` they have its 3,440,060 parameters.
+    Layers and their parameters are those of torchvision's
+    `ssdlite320_mobilenet_v3_large`: 3,440,060 with `num_classes=91`, 5,198,540 with
+    `reduced_tail=False` (its form on a pretrained backbone). What differs by default,
+    and what is torchvision's (`jgc.detection.torchvision.ssdlite320` has it all):
+
+    | here | torchvision |
+    | --- | --- |
+    | group norm | batch norm; `norm="frozen"` at inference |
+    | a sigmoid a class, focal loss | `SoftmaxLoss()`: softmax with background, 3 hard negatives |
+    | divisor: the image's positives | the batch's positives |
+    | IoU of 0.4 to 0.5 ignored | `Matching(negative_iou=0.5, forced="best")` |
+    | an anchor for each object | objects may share their best anchor |
+    | anchors of any size | sides cut to the image |
+    | head weights from N(0, 0.01²), prior 0.01 | N(0, 0.03²), biases 0 |
+    | other weights by He's rule | N(0, 0.03²) |
+    | `Selection()`: 300 candidates an image, 100 stay, score 0.01, IoU 0.5 | 300 a class, 300 stay, 0.001, 0.55 |
 
     Args:
         num_classes: C; no background class among them.
-        image_size: S, at least 32.
+        image_size: S, or (H, W), at least 32.
         width: multiplier of every layer's channels, in (0, 4].
         reduced_tail: halve the backbone's last stage, as without pre-training.
         strides: which maps to predict from, increasing powers of two from 4 to 512;
@@ -46,28 +71,29 @@ def ssdlite(
         max_scale: of the coarsest map's anchors.
         aspect_ratios: longer over shorter side; each adds a wide and a tall anchor to
             the two squares on every pixel.
+        anchors: instead of those that the four options above describe; its maps are
+            those of the strides.
         residual_scale: initial scale of residual branches, in [0, 1].
+        norm: "group", or "frozen": a scale and a shift by constants, as batch norm at
+            inference, for pretrained weights; untrained, they do nothing.
+        prior: a sigmoid's first probability; None: logits start around 0.
+        classes: the class loss and meaning of logits. Default: `FocalLoss()`.
         dtype: of the network's computation, such as `jnp.bfloat16`; parameters,
             statistics, predictions and losses are float32.
         **options: the other fields of `Detector`.
 
     Raises:
         ValueError: an option is out of its range.
-    """
-    check("image_size", image_size, image_size >= 32, "at least 32")
-    check("width", width, 0 < width <= 4, "in (0, 4]")
-    check("residual_scale", residual_scale, 0 <= residual_scale <= 1, "in [0, 1]")
-    strides = STRIDES[2:] if strides is None else tuple(strides)
-    check(
-        "strides",
-        strides,
-        bool(strides) and set(strides) <= set(STRIDES) and _increasing(strides),
-        f"increasing, from {STRIDES}",
-    )
-    # One map of a single pixel is enough: beyond it there is nothing to halve.
-    strides = tuple(
-        s for i, s in enumerate(strides) if i == 0 or strides[i - 1] < image_size
-    )
+
+    >>> detector = ssdlite(num_classes=3, image_size=64, width=0.25, strides=(8, 16))
+    >>> detector.anchors.maps
+    ((8, 8), (4, 4))
+    """  # noqa: E501 - a table's rows are lines
+    shape = image_shape(image_size)
+    check_network(width=width, residual_scale=residual_scale, norm=norm)
+    strides = STRIDES[2:] if strides is None else strides
+    strides = useful_strides(strides, STRIDES, shape)
+    maps = map_sizes(shape, strides)
     if scales is None:
         scales = linear_scales(len(strides), min_scale=min_scale, max_scale=max_scale)
     check(
@@ -76,27 +102,27 @@ def ssdlite(
         len(scales) == len(strides) + 1,
         f"one for each of the strides {strides}, and one more",
     )
-    anchors = AnchorGrid(
-        maps=map_sizes(image_size, strides),
-        shapes=ssd_shapes(scales, aspect_ratios=aspect_ratios),
-    )
+    if anchors is None:
+        shapes = ssd_shapes(scales, aspect_ratios=aspect_ratios)
+        anchors = AnchorGrid(maps=maps, shapes=shapes)
+    check("anchors.maps", anchors.maps, anchors.maps == maps, str(maps))
+    classes = FocalLoss() if classes is None else classes
     network = SSDLite(
-        num_classes=num_classes,
+        outputs=classes.outputs(num_classes),
         anchors=anchors.per_pixel,
         strides=strides,
         width=width,
         reduced_tail=reduced_tail,
         residual_scale=residual_scale,
+        norm=norm,
+        prior=prior,
         dtype=dtype,
     )
     return Detector(
         network=network,
         anchors=anchors,
         num_classes=num_classes,
-        image_size=image_size,
+        image_shape=shape,
+        classes=classes,
         **options,
     )
-
-
-def _increasing(values: Sequence[int]) -> bool:
-    return all(a < b for a, b in itertools.pairwise(values))

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 from jgc import _checks
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder, fixed
+from jgc.design.rules import Rule
 from jgc.gradients import GradientsLike, as_similarity
 from jgc.stragglers._latency import positive_deadline
 
@@ -28,11 +29,13 @@ class Waiting(NamedTuple):
         plan: the code in use.
         answered: I_i so far (k,).
         elapsed: seconds since the parameters were sent.
+        latencies: seconds that each answer took (k,), infinite where none has come.
     """
 
     plan: CodingPlan
     answered: Bool[np.ndarray, " k"]
     elapsed: float
+    latencies: Float[np.ndarray, " k"] | None = None
 
 
 Policy: TypeAlias = Callable[[Waiting], float]
@@ -101,6 +104,29 @@ def wait_for_error(
         return 0.0 if error <= target else max(limit - waiting.elapsed, 0.0)
 
     return policy
+
+
+def wait_by(rule: Rule) -> Policy:
+    """Waits by a rule of `jgc.design.rules`, such as `jgc.design.load_option` gives.
+
+    Args:
+        rule: made for the plan that is run.
+    """
+
+    def policy(waiting: Waiting) -> float:
+        if waiting.latencies is None:
+            raise ValueError("a rule needs the latencies of those who have answered")
+        until, _ = _apply(rule, waiting.latencies)
+        return max(float(until) - waiting.elapsed, 0.0)
+
+    return policy
+
+
+@jax.jit
+def _apply(
+    rule: Rule, seconds: Float[Array, " k"]
+) -> tuple[Float[Array, ""], Bool[Array, " k"]]:
+    return rule(seconds)
 
 
 def mask_error(

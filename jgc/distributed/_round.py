@@ -148,7 +148,8 @@ class Round:
     def _wait(self) -> None:
         while self._outstanding.any():
             elapsed = time.perf_counter() - self._began
-            left = self._policy(Waiting(self._plan, self.answered, elapsed))
+            seen = self._latencies.copy()
+            left = self._policy(Waiting(self._plan, self.answered, elapsed, seen))
             # Once more after the last wait: what has come by then counts.
             for event in self._pool.events(max(left, 0.0)):
                 self._take(event)

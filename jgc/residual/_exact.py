@@ -86,7 +86,8 @@ def _of_design(
 ) -> ResidualError:
     if not isinstance(decoder, Tilted):
         raise ValueError(
-            f"decoder {getattr(decoder, 'name', decoder)!r} has no closed form; accepted: decoders.fixed, "
+            f"decoder {getattr(decoder, 'name', decoder)!r} has no closed form; "
+            "accepted: decoders.fixed, "
             "and what best_unbiased, trade_off or conditional_least_squares return. "
             "Use jgc.residual.enumerate_masks or monte_carlo"
         )
@@ -113,11 +114,12 @@ def _of_design(
 
 
 def unbiased_floor(plan: CodingPlan, *, p: ArrayLike | None = None) -> float:
-    """P₀/(1 − P₀), P₀ the chance that nobody answers: no unbiased ĝ has less error.
+    """P₀/(1 − P₀), P₀ the chance that nothing arrives: no unbiased ĝ has less error.
 
-    Of E‖g − ĝ‖²/‖g‖², whatever the code, the load and the gradients: where nothing
+    Of E‖g − ĝ‖²/‖g‖², whatever the decoder, the load and the gradients: where nothing
     arrives ĝ = 0, and the rest must make up for it [ours]. `decoders.best_unbiased`
-    reaches it for aligned gradients. For independent workers.
+    reaches it for aligned gradients. For independent workers; those without data do not
+    count.
 
     Args:
         plan: whose p is meant.
@@ -138,7 +140,7 @@ def unbiased_floor(plan: CodingPlan, *, p: ArrayLike | None = None) -> float:
         )
     chances = _checks.probabilities(plan.straggler_probabilities if p is None else p)
     with np.errstate(divide="ignore"):
-        log_nobody = np.log(chances).sum()
+        log_nobody = np.log(chances[plan.batch_sizes > 0]).sum()
     return float(np.exp(log_nobody) / -np.expm1(log_nobody))
 
 
@@ -171,6 +173,13 @@ def bounds(plan: CodingPlan) -> ResidualBounds:
 def bias(plan: CodingPlan) -> Float[np.ndarray, " n"]:
     """E[c_j] − 1 per partition: 0 for unbiased codes."""
     return _Moments(plan).bias
+
+
+def worker_shares(plan: CodingPlan, related: Gradients) -> Float[np.ndarray, " k"]:
+    """The share of the variance that is each independent worker's; 0 without any."""
+    moments = _Moments(plan)
+    share = moments.variance * moments.message_norms(related)
+    return share / (share.sum() or 1.0)
 
 
 class _Moments:
@@ -210,6 +219,16 @@ class _Moments:
         matrix = self._encoding()
         return self._error(
             self.bias @ gram @ self.bias, np.einsum("ij,ij->i", matrix @ gram, matrix)
+        )
+
+    def message_norms(self, related: Gradients) -> Float[np.ndarray, " k"]:
+        """(A G Aᵀ)_ii."""
+        if related.matrix is not None:
+            matrix = self._encoding()
+            return np.einsum("ij,ij->i", matrix @ related.matrix, matrix)
+        rho = related.similarity or 0.0
+        return rho * self._row_sums(self.coefficient) ** 2 + (1 - rho) * self._row_sums(
+            self.coefficient**2
         )
 
     def correlated(

@@ -26,9 +26,10 @@ Update: TypeAlias = Callable[
 ]
 
 
-def bare(state: TrainState) -> Any:
+def _bare(state: TrainState) -> TrainState:
     """The state without what an update does not see."""
-    return state._replace(code=(), key=())  # type: ignore[arg-type]
+    nothing: Any = ()
+    return state._replace(code=nothing, key=nothing)
 
 
 def device_run(
@@ -82,7 +83,7 @@ def device_run(
         followed = code.observe(state.code, mask)
         # What an update does not change stays the same object, and is not copied.
         after, losses, metrics = update(
-            bare(state),
+            _bare(state),
             state.key,
             feed.read(state.key, int(state.iteration)),
             plan,

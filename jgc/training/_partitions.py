@@ -73,12 +73,14 @@ class Partitions:
     is_whole: bool
 
     @property
-    def weights(self) -> Float[Array, "m b"]:
+    def weights(self) -> Float[Any, "m b"]:
         """Of a `Batch`; the same in every iteration."""
-        taken = jnp.minimum(self.size, self.batch_size)[:, None]
-        is_first = jnp.arange(self.batch_size) < taken
-        share = self.size[:, None] / (self.num_examples * jnp.maximum(taken, 1))
-        return jnp.where(is_first, share, 0.0).astype(jnp.float32)
+        # On the host where possible: there, no accelerator's step is waited for.
+        xp = jnp if isinstance(self.size, jax.Array) else np
+        taken = xp.minimum(self.size, self.batch_size)[:, None]
+        is_first = xp.arange(self.batch_size) < taken
+        share = self.size[:, None] / (self.num_examples * xp.maximum(taken, 1))
+        return xp.where(is_first, share, 0.0).astype(np.float32)
 
     def rows(self, key: Array, iteration: ArrayLike) -> Int[Array, "m b"]:
         """Rows of the source that an iteration takes, compiled.

@@ -259,7 +259,15 @@ def place_state(state: Tree, mesh: Mesh, *, param_axis: str | None = None) -> Tr
         ValueError: `mesh` has no such axis.
     """
     _check_axis(mesh, param_axis)
-    return jax.device_put(state, _shardings(state, mesh, param_axis))
+
+    def place(leaf: Array, sharding: NamedSharding) -> Array:
+        if not jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+            return jax.device_put(leaf, sharding)
+        # With several processes device_put takes a key's words, but no key.
+        words = jax.device_put(np.asarray(jax.random.key_data(leaf)), sharding)
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
+
+    return jax.tree.map(place, state, _shardings(state, mesh, param_axis))
 
 
 def _check_axis(mesh: Mesh, param_axis: str | None) -> None:

@@ -92,7 +92,7 @@ def test_weights_are_those_of_the_straightforward_version(name):
 
 
 def _random_code(rng):
-    k, n = int(rng.integers(2, 8)), int(rng.integers(1, 7))
+    k, n = 7, 5
     rows = np.where(rng.random((k, n)) < 0.5, rng.normal(size=(k, n)), 0)
     rows[rng.integers(k, size=n), np.arange(n)] = rng.uniform(0.5, 2, n)
     p = rng.choice([rng.uniform(0, 1, k), rng.beta(0.3, 0.3, k)]) * 0.98
@@ -102,7 +102,14 @@ def _random_code(rng):
     target = np.linalg.lstsq(rows.T, np.ones(n), rcond=1e-9)[0]
     if not np.allclose(rows.T @ target, 1):
         return _random_code(rng)
-    return jgc.CodingPlan.from_matrix(rows, p=p, weights=target / (1 - p))
+    # Zeros are edges too: all codes have one shape, and compile once.
+    return jgc.CodingPlan.from_edges(
+        *np.indices((k, n)).reshape(2, -1),
+        rows.ravel(),
+        p=p,
+        num_partitions=n,
+        weights=target / (1 - p),
+    )
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -138,10 +145,20 @@ def test_trade_off_is_the_least_of_bias_and_variance():
         # And no change of u is better.
         for _ in range(3):
             tilt = own.tilt + 1e-3 * rng.normal(size=own.tilt.shape)
-            assert least <= cost(jax.tree.unflatten(
-                jax.tree.structure(own),
-                [tilt if leaf is own.tilt else leaf for leaf in jax.tree.leaves(own)],
-            ), ratio) + 1e-9
+            assert (
+                least
+                <= cost(
+                    jax.tree.unflatten(
+                        jax.tree.structure(own),
+                        [
+                            tilt if leaf is own.tilt else leaf
+                            for leaf in jax.tree.leaves(own)
+                        ],
+                    ),
+                    ratio,
+                )
+                + 1e-9
+            )
     infinite = decoders.trade_off(plan, gradients=0.4, noise_ratio=np.inf)
     best = decoders.best_unbiased(plan, gradients=0.4)
     np.testing.assert_allclose(infinite.tilt, best.tilt)
@@ -155,7 +172,9 @@ def test_aligned_trade_off_shrinks_as_the_papers_second_track_does(ratio):
     factor = ratio / (ratio + residual.unbiased_floor(plan))
     masks = all_masks(8)
     with jax.enable_x64(True):
-        first, second = (d.coefficients(plan, masks) for d in (best, traded))
+        first, second = (
+            np.asarray(d.coefficients(plan, masks)) for d in (best, traded)
+        )
     # Of the sum, which is all that aligned gradients see.
     np.testing.assert_allclose(second.sum(axis=0), factor * first.sum(axis=0))
 
@@ -193,13 +212,19 @@ def test_shocks_need_a_decoder_of_their_own():
         plan, gradients=0.5, model=model, key=jax.random.key(0), num_masks=2048
     )
     fresh = residual.monte_carlo(
-        jax.random.key(9), plan, num_trials=100_000, model=model, decoder=decoder,
+        jax.random.key(9),
+        plan,
+        num_trials=100_000,
+        model=model,
+        decoder=decoder,
         gradients=0.5,
     )
     off = fresh.mean - decoder.design.error
     assert abs(off) < 4 * (fresh.standard_error + decoder.design.standard_error)
     independent = decoders.best_unbiased(plan, gradients=0.5)
-    assert np.abs(independent.design.multipliers - decoder.design.multipliers).max() > 0.1
+    assert (
+        np.abs(independent.design.multipliers - decoder.design.multipliers).max() > 0.1
+    )
     z = decoder.design.bias / decoder.design.bias_standard_error
     assert np.abs(z).max() < 8  # eight batches
 
@@ -241,7 +266,8 @@ def test_graphs_by_components_agree_with_cholesky():
     by_graph = decoders.conditional_least_squares(plan, gradients=0.3, model=rounds)
     # Another scale of one coefficient is no graph code, and decodes to the same.
     scaled = jgc.CodingPlan.from_matrix(
-        plan.encoding_matrix() * np.where(np.arange(120) == 0, 2, 1)[:, None], p=0.4 + np.zeros(120)
+        plan.encoding_matrix() * np.where(np.arange(120) == 0, 2, 1)[:, None],
+        p=0.4 + np.zeros(120),
     )
     by_factor = decoders.conditional_least_squares(scaled, gradients=0.3, model=rounds)
     assert type(by_graph.projection) is not type(by_factor.projection)
@@ -270,7 +296,7 @@ def test_singular_gram_matrices():
     moments = residual.decoded_moments(plan, decoder=decoder, gradients=own)
     np.testing.assert_allclose(moments.mean, 1, atol=1e-5)
     found = residual.enumerate_masks(plan, decoder=decoder, gradients=own)
-    assert found.mean == pytest.approx(decoder.design.error, rel=1e-4)
+    assert found.mean == pytest.approx(decoder.design.error, rel=1e-9)
     similar = decoders.best_unbiased(plan, gradients=0.5)
     rival = residual.enumerate_masks(plan, decoder=similar, gradients=own)
     assert found.mean < rival.mean
@@ -291,7 +317,7 @@ def test_partitions_that_never_arrive_are_named():
     with pytest.raises(ValueError, match="holds partitions 0, 2"):
         decoders.best_unbiased(plan, gradients=0.5)
     rounds = np.array([[0, 1, 0], [0, 1, 1]], bool)
-    with pytest.raises(ValueError, match="holds partition 0$"):
+    with pytest.raises(ValueError, match=r"holds partition 0$"):
         decoders.best_unbiased(plan, gradients=0.5, model=rounds)
     # One message alone, with unequal coefficients.
     plan = plan_of([{0: 1.0, 1: 2.0}, {2: 1.0}], 3, p=0.5)

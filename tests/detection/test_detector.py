@@ -141,10 +141,10 @@ def test_detectors_are_hashable_and_equal_by_value():
         ({"scales": (0.1, 0.2)}, "scales"),
         ({"min_scale": 2.0}, "min_scale"),
         ({"residual_scale": 2.0}, "residual_scale"),
-        ({"negative_iou": 0.6}, "negative_iou"),
-        ({"alpha": 1.5}, "alpha"),
-        ({"gamma": -1.0}, "gamma"),
-        ({"beta": 0.0}, "beta"),
+        ({"norm": "batch"}, "norm"),
+        ({"variances": (0.0, 1.0)}, "variances"),
+        ({"beta": -1.0}, "beta"),
+        ({"divisor": 0.0}, "divisor"),
         ({"box_weight": -1.0}, "box_weight"),
     ],
 )
@@ -160,6 +160,7 @@ def test_options_out_of_range_are_named(options, name):
         {"score_threshold": 1.0},
         {"nms_iou": -0.1},
         {"candidates": 5},
+        {"scope": "batch"},
     ],
 )
 def test_detect_options_out_of_range_are_named(detector, params, examples, options):

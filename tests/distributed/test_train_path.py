@@ -1,48 +1,50 @@
 import chex
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.train import paths, settings
-from experiments.train.runs import Run, design
-from jgc import decoders, optim
-from jgc.decoders import second_moment_weights
+from experiments.common.progress import RunProgress
+from experiments.train import settings
+from experiments.train.optimizers import OPTIMIZERS
+from experiments.train.paths import PATHS
+from experiments.train.runs import restore_params, train
+from experiments.train.specs import RunSpec
+from experiments.train.tasks.task import Task
+from jgc._files import read_json_lines
+from jgc.training import arrays
 from tests.training import problems
 
 pytestmark = pytest.mark.slow
 
 
-def test_processes_answer_as_the_simulation_does(ray_cluster):
+def test_processes_train_as_the_simulation_does(tmp_path, ray_cluster):
+    """Through all of `train`, with two tracks, and an iteration that nobody answers."""
     config = settings.default()
     config.num_workers, config.num_partitions = 3, 4
-    plan = design(Run("interval", 1.5, 0), config)
-    partition = jnp.arange(problems.NUM_EXAMPLES) % 4
-
-    job = paths.Job(
-        plan=plan,
-        decoder=decoders.fixed,
-        examples=problems.examples(),
-        partition=partition,
-        batch_key=jax.random.key(3),
-        second_moment_weights=second_moment_weights(plan, noise_ratio=1.0),
+    config.num_iterations = config.evaluate_every = config.checkpoint_every = 8
+    examples = problems.examples()
+    task = Task(
+        loss=problems.loss,
+        init=lambda key: problems.params(),
+        source=arrays(examples),
+        assignment=np.arange(problems.NUM_EXAMPLES) % 4,
+        validation_loss=lambda params: problems.loss(params, examples).mean(),
+        score=lambda params: {},
     )
-
-    def run(path):
-        opened = path(problems.loss, optim.two_track_adam(None, 0.1), config)
-        rows = []
-        with opened(job) as iterations:
-            state = iterations.init(problems.params(), jax.random.key(1))
-            for key in jax.random.split(jax.random.key(2), 8):
-                state, row = iterations.step(state, key)
-                rows.append(row)
-        return state, rows
-
-    simulated, expected = run(paths.simulated)
-    found, rows = run(paths.ray)
-    chex.assert_trees_all_close(found, simulated, rtol=1e-4, atol=1e-6)
-    answered = [row["answered"] for row in expected]
-    assert [row["answered"] for row in rows] == answered
-    assert min(answered) == 0  # then nobody tells the loss
-    losses = [row["loss"] for row in expected]
-    np.testing.assert_allclose([row["loss"] for row in rows], losses, rtol=1e-4)
+    run = RunSpec("interval", 1.5, 0, "two_track_adam", 1.0)
+    found = {}
+    for name in ("simulated", "ray"):
+        optimizer = OPTIMIZERS[run.optimizer].make(0.1)
+        folder = tmp_path / name
+        with (
+            PATHS[name](task.loss, optimizer, config) as path,
+            RunProgress(1, config.num_iterations) as progress,
+        ):
+            train(run, task, path, config, folder, progress)
+        rows = read_json_lines(folder / "metrics.jsonl")
+        found[name] = restore_params(run, task, folder), rows
+    chex.assert_trees_all_close(
+        found["ray"][0], found["simulated"][0], rtol=1e-4, atol=1e-6
+    )
+    answered = [[row["answered"] for row in rows] for _, rows in found.values()]
+    assert answered[0] == answered[1]
+    assert min(answered[0]) == 0

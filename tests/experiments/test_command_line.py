@@ -11,7 +11,7 @@ import pytest
 from experiments.common import launch
 
 TINY = (
-    "--config.schemes=('gd','interval')",
+    "--config.schemes=('straggler_free','interval')",
     "--config.deadlines=(1.5,)",
     "--config.num_seeds=1",
     "--config.num_iterations=12",
@@ -64,8 +64,13 @@ def test_unusable_input_ends_with_one_line(tmp_path, option, parts):
 
 def test_the_last_of_several_values_counts():
     """Of a tuple too, which ml_collections would append."""
-    arguments = ["train", "--config=a.py", "--config.schemes=('gd',)", "--v=1"]
-    later = ["--config.num_seeds=1", "--config.schemes=('is_sgd',)", "--v=2"]
+    arguments = [
+        "train",
+        "--config=a.py",
+        "--config.schemes=('straggler_free',)",
+        "--v=1",
+    ]
+    later = ["--config.num_seeds=1", "--config.schemes=('uncoded',)", "--v=2"]
     found = launch._without_overridden(arguments + later)
     assert found == [arguments[0], arguments[1], arguments[3], *later]
 

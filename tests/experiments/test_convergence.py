@@ -11,8 +11,8 @@ import jgc
 from benchmarks.convergence import numpy_runs, numpy_runs_together
 from experiments.convergence import problems
 from experiments.convergence import settings as convergence_settings
-from experiments.convergence.__main__ import run_study
 from experiments.convergence.curves import LAST, measure
+from experiments.convergence.main import run_study
 from experiments.convergence.studies import STUDIES, make_plans, make_study
 
 SIZES = {"num_examples": 60, "dimension": 4, "num_partitions": 6}
@@ -92,7 +92,7 @@ def test_measured_is_below_the_bound(study):
     records = run_study(study, make_study(study, config), plans, 1.3, config)
     assert len(records) == len(config.schemes)
     for record in records:
-        if record["code"].startswith("IS-SGD"):
+        if record["scheme"].startswith("uncoded"):
             assert not record["bounds"]
         else:
             assert not record["exceeds_bound"]
@@ -102,7 +102,7 @@ def test_measured_is_below_the_bound(study):
 
 def test_the_convex_bound_is_sharp_where_gradients_agree():
     config = small_config()
-    config.schemes = ("gd", "interval", "sgc")
+    config.schemes = ("straggler_free", "interval", "stochastic")
     plans = make_plans(config, 1.3)
     study = make_study("aligned", config)
     for record in run_study("aligned", study, plans, 1.3, config):
@@ -112,7 +112,7 @@ def test_the_convex_bound_is_sharp_where_gradients_agree():
 
 def test_a_biased_code_settles_at_its_own_point():
     config = small_config()
-    config.schemes = ("interval", "is_sgd_rescaled")
+    config.schemes = ("interval", "uncoded_rescaled")
     config.deadlines = (2.0,)
     config.num_iterations = 1000
     plans = make_plans(config, 2.0)
@@ -147,7 +147,7 @@ def test_one_compiled_call_equals_numpy_loops():
         ("regularizer", 0.0, "above 0"),
         ("studies", ("ridge", "magic"), "hinge_averaged"),
         ("schemes", (), "interval"),
-        ("schemes", ("sgc", "sgc"), "no repetition"),
+        ("schemes", ("stochastic", "stochastic"), "no repetition"),
         ("deadlines", (1.0,), "above 1"),
     ],
 )

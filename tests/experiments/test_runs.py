@@ -9,26 +9,26 @@ import optax
 import pytest
 
 import jgc
-from experiments.common.progress import Progress
+from experiments.common.progress import RunProgress
 from experiments.common.schemes import SCHEMES
-from experiments.train import paths, settings
+from experiments.train import settings
 from experiments.train.optimizers import OPTIMIZERS
-from experiments.train.report.__main__ import write_report
+from experiments.train.paths import PATHS
 from experiments.train.report.groups import read_groups
+from experiments.train.report.tables import write_report
 from experiments.train.report.two_track import pair_up
 from experiments.train.runs import (
     RESULT,
-    Run,
-    Task,
     design,
-    list_runs,
     restore_params,
-    run_directory,
     train,
 )
+from experiments.train.specs import RunSpec, list_runs, run_directory
 from experiments.train.tasks import TASKS
+from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines
 from jgc.design import save_plan
+from jgc.training import arrays
 from tests.training import problems
 
 OPTIMIZER = optax.adam(0.05)
@@ -38,8 +38,8 @@ class Killed(BaseException):
     """Stands for a signal: nothing may catch it."""
 
 
-class KillsAfter(Progress):
-    """Progress that dies in the middle of an iteration's bookkeeping."""
+class KillsAfter(RunProgress):
+    """RunProgress that dies in the middle of an iteration's bookkeeping."""
 
     def __init__(self, iterations):
         super().__init__(1, 20)
@@ -71,23 +71,26 @@ def task():
             "weight": jax.random.normal(key, (problems.DIMENSION,)),
             "bias": jnp.zeros(()),
         },
-        examples=examples,
-        partition=jnp.arange(problems.NUM_EXAMPLES) % 6,
+        source=arrays(examples),
+        assignment=np.arange(problems.NUM_EXAMPLES) % 6,
         validation_loss=lambda params: problems.loss(params, examples).mean(),
         score=lambda params: {"ap": float(params["bias"])},
     )
 
 
-PATHS = {
-    make.__name__: make(problems.loss, OPTIMIZER, settings.default())
-    for make in (paths.simulated, paths.spmd)
-}
-PATH = PATHS["simulated"]
-RUN = Run("interval", 1.5, 0)
+def open_path(name="simulated", *, loss=problems.loss, optimizer=OPTIMIZER):
+    """Never closed: these paths have nothing to close."""
+    return PATHS[name](loss, optimizer, settings.default()).__enter__()
+
+
+# Shared by all tests: they compile once.
+OPENED = {name: open_path(name) for name in ("simulated", "spmd")}
+PATH = OPENED["simulated"]
+RUN = RunSpec("interval", 1.5, 0)
 
 
 def run_to_end(task, config, directory, path=PATH):
-    with Progress(1, config.num_iterations) as progress:
+    with RunProgress(1, config.num_iterations) as progress:
         train(RUN, task, path, config, directory, progress)
 
 
@@ -98,7 +101,7 @@ def run_to_end(task, config, directory, path=PATH):
 def test_a_killed_run_resumes_to_the_same_bits(
     tmp_path, config, task, path, iterations
 ):
-    path = PATHS[path]
+    path = OPENED[path]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run_to_end(task, config, whole, path)
     with pytest.raises(Killed), KillsAfter(iterations) as progress:
@@ -107,7 +110,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     run_to_end(task, config, broken, path)
 
     def params(directory):
-        return restore_params(RUN, task, OPTIMIZER, directory)
+        return restore_params(RUN, task, directory)
 
     chex.assert_trees_all_equal(params(whole), params(broken))
     assert read_json_lines(whole / "metrics.jsonl") == read_json_lines(
@@ -118,7 +121,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
 
 def test_paths_log_the_same_run(tmp_path, config, task):
     logged = []
-    for name, path in PATHS.items():
+    for name, path in OPENED.items():
         run_to_end(task, config, tmp_path / name, path)
         logged.append(read_json_lines(tmp_path / name / "metrics.jsonl"))
     chex.assert_trees_all_close(*logged, rtol=1e-5)
@@ -132,16 +135,16 @@ def test_result_and_metrics_of_a_run(tmp_path, config, task):
     assert evaluated == [4, 8, 12, 16, 20]
     result = json.loads((tmp_path / RESULT).read_text())
     assert result["final_loss"] == rows[-1]["loss"]
-    assert result["load"] == design(RUN, config).load
+    assert result["load"] == design(RUN, config)[0].load
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 
 def test_schemes_of_a_seed_face_the_same_stragglers(tmp_path, config, task):
     answered = []
-    for scheme in ("is_sgd", "scheme_i", "interval"):
+    for scheme in ("uncoded", "scheme_i", "interval"):
         directory = tmp_path / scheme
-        with Progress(1, 20) as progress:
-            run = Run(scheme, 1.5, 3)
+        with RunProgress(1, 20) as progress:
+            run = RunSpec(scheme, 1.5, 3)
             train(run, task, PATH, config, directory, progress)
         rows = read_json_lines(directory / "metrics.jsonl")
         answered.append([row["answered"] for row in rows])
@@ -150,12 +153,10 @@ def test_schemes_of_a_seed_face_the_same_stragglers(tmp_path, config, task):
 
 
 def test_a_diverging_run_stops_with_advice(tmp_path, config, task):
-    path = paths.simulated(
-        lambda params, x: problems.loss(params, x) * jnp.nan, OPTIMIZER, config
-    )
+    path = open_path(loss=lambda params, x: problems.loss(params, x) * jnp.nan)
     with (
         pytest.raises(FloatingPointError, match=r"iteration 1; lower config\.learning"),
-        Progress(1, 20) as progress,
+        RunProgress(1, 20) as progress,
     ):
         train(RUN, task, path, config, tmp_path, progress)
 
@@ -163,15 +164,16 @@ def test_a_diverging_run_stops_with_advice(tmp_path, config, task):
 def test_list_runs_pairs_schemes_with_deadlines_but_gd(config):
     runs = list_runs(config)
     assert len(runs) == len(set(runs)) == config.num_seeds * (1 + 4 * 2)
-    assert sum(run.scheme == "gd" for run in runs) == config.num_seeds
+    assert sum(run.scheme == "straggler_free" for run in runs) == config.num_seeds
     assert len({run_directory(Path("work"), run) for run in runs}) == len(runs)
 
 
 def test_psi_depends_on_the_seed_alone(config):
     def p(scheme, deadline, seed):
-        return design(Run(scheme, deadline, seed), config).straggler_probabilities
+        plan, _ = design(RunSpec(scheme, deadline, seed), config)
+        return plan.straggler_probabilities
 
-    np.testing.assert_array_equal(p("is_sgd", 1.1, 0), p("interval", 1.1, 0))
+    np.testing.assert_array_equal(p("uncoded", 1.1, 0), p("interval", 1.1, 0))
     psi = [
         -np.log(p("interval", deadline, 0)) / (deadline - 1) for deadline in (1.1, 2)
     ]
@@ -186,7 +188,7 @@ def saved(tmp_path, config):
     """A plan file that the config names, for five workers and six partitions."""
     plan = jgc.codes.interval([0.1, 0.3, 0.5, 0.7, 0.9], num_partitions=6)
     config.plan_file = str(tmp_path / "plan.npz")
-    config.schemes = ("gd", "scheme_i", "plan_file")
+    config.schemes = ("straggler_free", "scheme_i", "plan_file")
     save_plan(plan, config.plan_file)
     return plan
 
@@ -195,61 +197,66 @@ def test_a_plan_file_is_trained_with_and_its_p_holds_for_all(config, saved):
     settings.check(config)
     runs = {run.scheme: run for run in list_runs(config)}
     assert len(list_runs(config)) == 3 * config.num_seeds
-    chex.assert_trees_all_equal(design(runs["plan_file"], config), saved)
-    other = design(runs["scheme_i"], config)
+    chex.assert_trees_all_equal(design(runs["plan_file"], config)[0], saved)
+    other, truth = design(runs["scheme_i"], config)
     np.testing.assert_array_equal(
         other.straggler_probabilities, saved.straggler_probabilities
     )
-    assert (design(runs["gd"], config).straggler_probabilities == 0).all()
+    np.testing.assert_array_equal(truth.probabilities(), saved.straggler_probabilities)
+    free, truth = design(runs["straggler_free"], config)
+    assert (free.straggler_probabilities == 0).all()
+    assert (truth.probabilities() == 0).all()
 
 
 def test_training_with_a_plan_file(tmp_path, config, saved, task):
-    run = Run("plan_file", None, 0)
-    with Progress(1, config.num_iterations) as progress:
+    run = RunSpec("plan_file", None, 0)
+    with RunProgress(1, config.num_iterations) as progress:
         train(run, task, PATH, config, tmp_path / "run", progress)
     result = json.loads((tmp_path / "run" / RESULT).read_text())
-    assert result["code"] == saved.name
+    assert result["title"] == "plan from a file"
     assert result["load"] == saved.load
 
 
 def test_a_plan_file_of_other_sizes(config, saved):
     config.num_workers = 7
     with pytest.raises(ValueError, match=r"config.num_workers = 7; accepted: 5, that"):
-        design(Run("plan_file", None, 0), config)
+        design(RunSpec("plan_file", None, 0), config)
 
 
 def test_the_scheme_plan_file_needs_one(config):
-    config.schemes = ("gd", "plan_file")
+    config.schemes = ("straggler_free", "plan_file")
     with pytest.raises(ValueError, match=r"config.schemes = .*plan_file"):
         settings.check(config)
 
 
-@pytest.mark.parametrize("scheme", ["od", "ehd_representative", "interval"])
+@pytest.mark.parametrize(
+    "scheme", ["random_graph", "fractional_repetition_representative", "interval"]
+)
 def test_reported_errors_are_those_of_the_decoder_in_use(
     tmp_path, config, task, scheme
 ):
-    run = Run(scheme, 1.5, 0)
-    with Progress(1, config.num_iterations) as progress:
+    run = RunSpec(scheme, 1.5, 0)
+    with RunProgress(1, config.num_iterations) as progress:
         train(run, task, PATH, config, tmp_path, progress)
     result = json.loads((tmp_path / RESULT).read_text())
     expected = jgc.residual.enumerate_masks(
-        design(run, config), decoder=SCHEMES[scheme].decoder, gradients=0.0
+        design(run, config)[0], decoder=SCHEMES[scheme].decoder, gradients=0.0
     )
     n = config.num_partitions
     assert result["relative_error_orthogonal"] == pytest.approx(expected.mean / n)
 
 
 def final_params(tmp_path, config, task, run, optimizer):
-    path = paths.simulated(problems.loss, optimizer, config)
-    with Progress(1, config.num_iterations) as progress:
+    path = PATH if optimizer is OPTIMIZER else open_path(optimizer=optimizer)
+    with RunProgress(1, config.num_iterations) as progress:
         train(run, task, path, config, tmp_path / run.name, progress)
-    return restore_params(run, task, optimizer, tmp_path / run.name)
+    return restore_params(run, task, tmp_path / run.name)
 
 
 def test_two_tracks_of_optimal_structure_are_a_learning_rate(tmp_path, config, task):
     """v = κw: with m/(κ√ν + ε), two-track Adam is Adam at γ/κ and ε/κ."""
-    run = Run("interval", 1.5, 0, "two_track_adam", 0.5)
-    kappa = jgc.optim.second_moment_ratio(design(run, config), noise_ratio=0.5)
+    run = RunSpec("interval", 1.5, 0, "two_track_adam", 0.5)
+    kappa = jgc.optim.second_moment_ratio(design(run, config)[0], noise_ratio=0.5)
     assert kappa < 0.9
     found = final_params(
         tmp_path, config, task, run, OPTIMIZERS["two_track_adam"].make(0.05)
@@ -261,23 +268,24 @@ def test_two_tracks_of_optimal_structure_are_a_learning_rate(tmp_path, config, t
 
 
 def test_two_tracks_of_decoders_that_look_at_the_mask(config):
-    run = Run("od", 1.5, 0)
-    plan, decoder = design(run, config), SCHEMES["od"].decoder
+    run = RunSpec("random_graph", 1.5, 0)
+    (plan, _), decoder = design(run, config), SCHEMES["random_graph"].decoder
     v = jgc.decoders.second_moment_weights(plan, noise_ratio=1.0)
+    two_track = jgc.decoders.two_track(plan, noise_ratio=1.0, decoder=decoder)
     for seed in range(3):
-        mask = jax.random.bernoulli(jax.random.key(seed), 0.5, (5,))
-        first, second = jgc.optim.two_track_coefficients(plan, v, mask, decoder=decoder)
+        answered = jax.random.bernoulli(jax.random.key(seed), 0.5, (5,))
+        first, second = plan.coefficients(two_track(plan, answered))
         a = plan.encoding_matrix()
-        np.testing.assert_allclose(first, decoder(plan, mask) @ a, rtol=1e-5)
-        np.testing.assert_allclose(second, (mask * v) @ a, rtol=1e-5)
+        np.testing.assert_allclose(first, decoder(plan, answered) @ a, rtol=1e-5)
+        np.testing.assert_allclose(second, (answered * v) @ a, rtol=1e-5)
 
 
 def test_optimizers_are_listed_with_their_noise_ratios(config):
-    config.schemes, config.deadlines = ("gd", "interval"), (1.5,)
+    config.schemes, config.deadlines = ("straggler_free", "interval"), (1.5,)
     config.optimizers, config.noise_ratios = ("adam", "two_track_adam"), (0.5, 1.0)
     config.num_seeds = 1
     assert [run.name for run in list_runs(config)] == [
-        "gd-adam-seed0",
+        "straggler_free-adam-seed0",
         "interval-deadline1.5-adam-seed0",
         "interval-deadline1.5-two_track_adam-ratio0.5-seed0",
         "interval-deadline1.5-two_track_adam-ratio1-seed0",
@@ -285,16 +293,21 @@ def test_optimizers_are_listed_with_their_noise_ratios(config):
 
 
 class Stream:
-    """The examples of a task, batch by batch; notes what was asked for."""
+    """A source that is read batch by batch; notes how many rows it was asked for."""
 
-    def __init__(self, examples):
-        self.examples = examples
+    def __init__(self, source):
+        self.source = source
         self.asked = []
 
-    def batches(self, indices):
-        for batch in indices:
-            self.asked.append(batch)
-            yield jax.tree.map(lambda leaf, b=batch: np.asarray(leaf)[b], self.examples)
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, index):
+        return self.source[index]
+
+    def take(self, rows):
+        self.asked.append(np.array(rows).copy())
+        return self.source.take(rows)
 
 
 def test_mini_batches_resume_exactly_from_memory_and_from_a_stream(
@@ -302,24 +315,28 @@ def test_mini_batches_resume_exactly_from_memory_and_from_a_stream(
 ):
     config.batch_size = 2
     whole = final_params(tmp_path / "whole", config, task, RUN, OPTIMIZER)
-    stream = Stream(task.examples)
-    streamed = task._replace(examples=stream)
-    path = paths.simulated(problems.loss, OPTIMIZER, config)
+    stream = Stream(task.source)
+    streamed = task._replace(source=stream)
     folder = tmp_path / "broken"
     with pytest.raises(Killed), KillsAfter(10) as progress:
-        train(RUN, streamed, path, config, folder / RUN.name, progress)
+        train(RUN, streamed, PATH, config, folder / RUN.name, progress)
     broken = final_params(folder, config, streamed, RUN, OPTIMIZER)
     chex.assert_trees_all_equal(whole, broken)
     metrics = [
         tmp_path / name / RUN.name / "metrics.jsonl" for name in ("whole", "broken")
     ]
     assert read_json_lines(metrics[0]) == read_json_lines(metrics[1])
-    assert len({batch.tobytes() for batch in stream.asked}) == 20
-    assert stream.asked[0].shape == (2 * config.num_partitions,)
+    # Never all of it at once, and not the same again and again.
+    assert max(rows.size for rows in stream.asked) == 2 * config.num_partitions
+    assert len({rows.tobytes() for rows in stream.asked}) >= 20
 
 
 def test_logistic_regression_to_its_report(tmp_path, config):
-    config.task, config.schemes, config.deadlines = "logistic", ("gd", "sgc"), (1.5,)
+    config.task, config.schemes, config.deadlines = (
+        "logistic",
+        ("straggler_free", "stochastic"),
+        (1.5,),
+    )
     config.optimizers, config.noise_ratios = ("adam", "two_track_adam"), (0.5, 2.0)
     config.num_seeds, config.num_iterations = 2, 30
     config.logistic.num_train, config.logistic.num_validation = 100, 50
@@ -328,10 +345,10 @@ def test_logistic_regression_to_its_report(tmp_path, config):
     runs = list_runs(config)
     optimizers = {name: OPTIMIZERS[name].make(0.05) for name in config.optimizers}
     opened = {
-        name: paths.simulated(task.loss, optimizer, config)
+        name: open_path(loss=task.loss, optimizer=optimizer)
         for name, optimizer in optimizers.items()
     }
-    with Progress(len(runs), config.num_iterations) as progress:
+    with RunProgress(len(runs), config.num_iterations) as progress:
         for run in runs:
             folder = run_directory(tmp_path, run)
             train(run, task, opened[run.optimizer], config, folder, progress)

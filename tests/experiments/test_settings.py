@@ -22,13 +22,15 @@ def test_defaults_are_accepted():
         ("deadlines", (), "above 1"),
         ("deadlines", ("soon",), "above 1"),
         ("deadlines", (1.1, 1.1), "no repetition"),
-        ("schemes", ("gd", "magic"), "interval"),
+        ("schemes", ("straggler_free", "magic"), "interval"),
         ("model.compute_dtype", "float16", "bfloat16, float32"),
+        ("model.name", "yolo", "retinanet, ssdlite"),
+        ("model.divisor", "batch", "image, split"),
         ("optimizers", ("magic",), "adam, momentum, sgd, two_track_adam"),
         ("noise_ratios", (1.0, 0.0), "above 0"),
         ("noise_ratios", (float("inf"),), "finite"),
         ("task", "magic", "detection, logistic"),
-        ("ray.deadline", 0.5, "0 where path is simulated"),
+        ("ray.deadline", 0.5, "else 0"),
         ("data.shapes.num_train", 9, "at least num_partitions = 10"),
         ("logistic.num_train", 0, "at least 1"),
         ("logistic.regularizer", -1.0, "at least 0"),
@@ -48,6 +50,6 @@ def test_errors_name_key_value_and_what_is_accepted(key, value, accepted):
 
 def test_two_tracks_need_a_scheme_that_does_not_wait():
     config = settings.default()
-    config.schemes, config.optimizers = ("gd",), ("two_track_adam",)
+    config.schemes, config.optimizers = ("straggler_free",), ("two_track_adam",)
     with pytest.raises(ValueError, match=r"config.optimizers = .*single track too"):
         settings.check(config)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import jgc
-from configs.wallclock import delays as config_file
+from experiments.wallclock import settings
 from experiments.wallclock.problem import Machines, make_machines
 from experiments.wallclock.report import first_reached
 from experiments.wallclock.schemes import NAMES, make_entry
@@ -15,7 +15,7 @@ SMALL = (
     "--config.num_partitions=3",
     "--config.num_seeds=1",
     "--config.seconds=1.0",
-    "--config.schemes=('wait_for_all','adaptive_interval')",
+    "--config.schemes=('straggler_free','interval_following')",
 )
 
 
@@ -32,7 +32,7 @@ def test_runs_are_measured_once(tmp_path):
         path.stem: json.loads(path.read_text())
         for path in (tmp_path / "runs").glob("*.json")
     }
-    assert sorted(rows) == ["adaptive_interval-seed0", "wait_for_all-seed0"]
+    assert sorted(rows) == ["interval_following-seed0", "straggler_free-seed0"]
     for name, row in rows.items():
         assert row["losses"][-1] < row["losses"][0]
         assert row["least_loss"] < min(row["losses"])
@@ -43,11 +43,11 @@ def test_runs_are_measured_once(tmp_path):
         np.testing.assert_array_equal(
             np.isfinite(trace.latencies).sum(1), row["answered"]
         )
-    assert set(rows["wait_for_all-seed0"]["answered"]) == {3}
+    assert set(rows["straggler_free-seed0"]["answered"]) == {3}
     # The delays are real.
     machines = make_machines(small_config(), 0)
     slowest = machines.delays(np.ones(3), 3).max(axis=1)
-    took = np.diff(rows["wait_for_all-seed0"]["seconds"])
+    took = np.diff(rows["straggler_free-seed0"]["seconds"])
     assert (took >= slowest[: took.size] - 1e-3).all()
 
     again = run(tmp_path, *SMALL)  # does nothing but the report
@@ -56,7 +56,7 @@ def test_runs_are_measured_once(tmp_path):
 
 
 def small_config():
-    config = config_file.get_config()
+    config = settings.default()
     config.num_workers = config.num_partitions = 3
     return config
 
@@ -74,7 +74,7 @@ def test_plans_are_for_the_load_that_they_make(name):
     config = small_config()
     machines = make_machines(config, 1)
     entry = make_entry(name, machines, config, 1)
-    if entry.adaptation is None and name != "wait_for_all":
+    if entry.following is None and name != "straggler_free":
         late = machines.late(
             entry.plan.batch_sizes,
             3,

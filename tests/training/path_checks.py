@@ -96,7 +96,7 @@ def of_model(name):
 
 
 def two_tracks():
-    model, plan = logistic(N)._replace(tolerance=1e-4), design("sgc")
+    model, plan = logistic(N)._replace(tolerance=1e-4), design("stochastic")
     decoder = jgc.decoders.two_track(plan, noise_ratio=2.0)
     optimizer = optim.two_track_adam(None, 0.1)
     job = Job(plan=plan, data=model.data(N), decoder=decoder)
@@ -182,7 +182,7 @@ def own_data_of_a_process():
     """A process never reads what only the other one's workers hold."""
     assert jax.process_count() == 2
     num_devices = len(jax.devices())
-    for name in ("interval", "gd"):
+    for name in ("interval", "straggler_free"):
         plan, decoder = design(name), SCHEMES[name].decoder
         device = jgc.training.balance(plan.batch_sizes, num_devices=num_devices)
         own = [d.process_index == jax.process_index() for d in jax.devices()]

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from experiments.train.runs import METRICS, RESULT, Run, run_directory
+from experiments.train.runs import METRICS, RESULT
+from experiments.train.specs import RunSpec, run_directory
 from jgc._files import read_json_lines
 
 
@@ -17,14 +18,14 @@ class Group(NamedTuple):
     """The runs that differ in their seeds alone.
 
     Attributes:
-        code: the scheme's name in print.
+        title: the scheme's name in print.
         run: the first of them.
         results: `result.json` of each seed.
         loss: the training loss of each seed and iteration.
     """
 
-    code: str
-    run: Run
+    title: str
+    run: RunSpec
     results: list[dict[str, Any]]
     loss: Float[np.ndarray, "seeds iterations"]
 
@@ -37,9 +38,9 @@ class Group(NamedTuple):
         return float(np.std([result[column] for result in self.results]))
 
 
-def read_groups(runs: list[Run], workdir: Path) -> list[Group]:
+def read_groups(runs: list[RunSpec], workdir: Path) -> list[Group]:
     """What finished runs left, grouped over seeds in the order of the config."""
-    by_group: dict[Run, list[Run]] = defaultdict(list)
+    by_group: dict[RunSpec, list[RunSpec]] = defaultdict(list)
     for run in runs:
         by_group[replace(run, seed=0)].append(run)
     groups = []
@@ -47,5 +48,5 @@ def read_groups(runs: list[Run], workdir: Path) -> list[Group]:
         folders = [run_directory(workdir, run) for run in members]
         results = [json.loads((folder / RESULT).read_text()) for folder in folders]
         loss = [[row["loss"] for row in read_json_lines(f / METRICS)] for f in folders]
-        groups.append(Group(results[0]["code"], members[0], results, np.array(loss)))
+        groups.append(Group(results[0]["title"], members[0], results, np.array(loss)))
     return groups

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
+from experiments.common.pictures import Style, legend_below, page
 from experiments.common.tables import print_table, write_markdown, write_picture
 from experiments.train.optimizers import OPTIMIZERS
 from experiments.train.report.groups import Group
@@ -75,7 +75,7 @@ def _row(pair: Pair) -> list[str]:
     count = differences.size
     error = f" ± {differences.std(ddof=1) / count**0.5:.4f}" if count > 1 else ""
     return [
-        pair.two_track.code,
+        pair.two_track.title,
         "–" if run.deadline is None else f"{run.deadline:g}",
         f"{run.noise_ratio:g}",
         f"{pair.single_track.mean('final_loss'):.4f}",
@@ -93,43 +93,42 @@ def write_noise_ratios(pairs: list[Pair], workdir: Path) -> None:
     optimizer of one track.
     """
     deadlines = list(dict.fromkeys(pair.two_track.run.deadline for pair in pairs))
-    codes = list(dict.fromkeys(pair.two_track.code for pair in pairs))
-    figure = Figure(figsize=(6.5 * len(deadlines), 5), layout="constrained")
-    axes = figure.subplots(1, len(deadlines), squeeze=False, sharey=True)[0]
+    titles = list(dict.fromkeys(pair.two_track.title for pair in pairs))
+    figure, grid = page(1, len(deadlines), num_entries=len(titles), sharey=True)
+    axes = grid[0]
     for axis, deadline in zip(axes, deadlines, strict=True):
-        for style, code in enumerate(codes):
+        for number, title in enumerate(titles):
             shown = [
                 pair
                 for pair in pairs
-                if (pair.two_track.code, pair.two_track.run.deadline)
-                == (code, deadline)
+                if (pair.two_track.title, pair.two_track.run.deadline)
+                == (title, deadline)
             ]
             if shown:
-                _draw_code(axis, shown, code, f"C{style % 10}")
+                _draw_scheme(axis, shown, Style.of(number))
         axis.set_xscale("log")
         axis.set_xlabel("Λ")
         if deadline is not None:
             axis.set_title(f"deadline τ = {deadline:g}")
     axes[0].set_ylabel("final training loss, median and quartiles over seeds")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper")
+    legend_below(figure, grid)
     write_picture(workdir / "noise_ratios.png", figure, dpi=150)
 
 
-def _draw_code(axis: Any, pairs: list[Pair], code: str, color: str) -> None:
+def _draw_scheme(axis: Any, pairs: list[Pair], style: Style) -> None:
     pairs = sorted(pairs, key=lambda pair: pair.two_track.run.noise_ratio or 0)
     low, middle, high = np.transpose([_quartiles(pair.two_track) for pair in pairs])
     axis.errorbar(
         [pair.two_track.run.noise_ratio for pair in pairs],
         middle,
         [middle - low, high - middle],
-        color=color,
-        marker="o",
+        color=style.color,
+        marker=style.marker,
         capsize=3,
-        label=code,
+        label=pairs[0].two_track.title,
     )
     single_track = _quartiles(pairs[0].single_track)[1]
-    axis.axhline(single_track, color=color, linestyle="--", linewidth=1)
+    axis.axhline(single_track, color=style.color, linestyle="--", linewidth=1)
 
 
 def _quartiles(group: Group) -> Float[np.ndarray, "3"]:

@@ -105,8 +105,12 @@ class Tilted(Decoder):
         )
         return self.projection.weights(solution[0], flat).reshape(answered.shape)
 
-    def redesigned(self, plan: CodingPlan) -> Decoder:
+    def redesigned(self, plan: CodingPlan) -> "Tilted":
         return self.recipe.design(plan)
+
+    def traded(self, plan: CodingPlan, noise_ratio: float) -> "Tilted":
+        """The same design for another Λ, of `trade_off`."""
+        return self.recipe.design(plan, noise_ratio=noise_ratio)
 
 
 def combined(
@@ -114,16 +118,17 @@ def combined(
     tilts: Side,
     common: Float[Array, " size"] | None,
     levels: Float[Array, " sides"],
-    similarity: float | Array,
+    similarity: float | Float[Array, " sides"],
     answered: Bool[Array, "k trials"],
 ) -> Solution:
-    """The solutions v of `Tilted`, for several λ̃ and γ at once."""
+    """The solutions v of `Tilted`, for several λ̃, γ and maybe ρ at once."""
     if common is None:
         return projection.solve(tilts, answered)
     solved = projection.solve(jnp.concatenate([tilts, common[None]]), answered)
     tilted, plain = solved[:-1], solved[-1]
     reached = jnp.einsum("i,rit->rt", common, tilted)
-    total = 1 - similarity + similarity * (common @ plain)
+    rho = jnp.broadcast_to(similarity, levels.shape)[:, None]
+    total = 1 - rho + rho * (common @ plain)
     # Nothing answered, or all that did holds nothing: plain is 0.
     total = jnp.where(total > 0, total, 1)
-    return tilted + plain * ((levels[:, None] - similarity * reached) / total)[:, None]
+    return tilted + plain * ((levels[:, None] - rho * reached) / total)[:, None]

@@ -8,7 +8,8 @@ Given m the least E[cᵀGc] is mᵀH⁻¹m, with H = AᵀE[K_I⁺]A and λ = H�
 
 Λ = ∞ is unbiased (μ = 0, Hλ = 1), Λ = 1 the least error given the mask (λ = G1). In the
 coordinates of `Tilted` (G = (1 − ρ) Id + ρττᵀ, λ = (1 − ρ) λ̃ + γτ with τᵀλ̃ = 0), with
-H̃ the response of m to λ̃ and h that to γ, μ = 1/(Λ − 1), N = τᵀτ, g = 1 − ρ + ρN and P = Id − ττᵀ/N,
+H̃ the response of m to λ̃ and h that to γ, μ = 1/(Λ − 1), N = τᵀτ, g = 1 − ρ + ρN and
+P = Id − ττᵀ/N,
 
     μλ̃ + P(H̃λ̃ + γh) = 0,   μγ + (g/N)((1 − ρ)hᵀλ̃ + γτᵀh) = (1 + μ) g.
 
@@ -124,7 +125,7 @@ class Response:
 
 def response_of(system: System, law: Law) -> Response:
     """Cuts the masks of a law in batches of bounded memory."""
-    k, trials = law.masks.shape
+    trials = law.masks.shape[1]
     # A band of w + 1 diagonals and three sides or so a group.
     batch = int(np.clip(_BATCH_ENTRIES // (4 * system.rows.shape[0]), 1, trials))
     batch = -(-trials // -(-trials // batch))

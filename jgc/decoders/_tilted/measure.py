@@ -19,24 +19,32 @@ def measured(
     decoder: Decoder,
     plan: CodingPlan,
     gradients: Gradients,
-    batches: Iterable[Bool[np.ndarray, "k trials"]],
+    batches: Iterable[
+        tuple[Bool[np.ndarray, "k trials"], Float[np.ndarray, " trials"]]
+    ],
 ) -> tuple[Float[np.ndarray, "batches n"], Float[np.ndarray, " batches"]]:
-    """The means of c − 1 and of ‖g − ĝ‖² over each batch of masks, in float64."""
+    """E[c] − 1 and E‖g − ĝ‖² over each batch of masks and probabilities, in float64."""
     size = max(plan.num_workers, plan.num_partitions)
     chunk = max(1, _BATCH_ENTRIES // (4 * size))
+    gram = gradients.matrix
+    factor = None if gram is None else gradients.factor(plan.num_partitions)
+    rho = gradients.similarity or 0.0
     bias, error = [], []
     with jax.enable_x64(True):
-        gram = gradients.matrix
-        factor = None if gram is None else gradients.factor(plan.num_partitions)
-        rho = gradients.similarity or 0.0
-        for masks in batches:
-            trials = masks.shape[1]
-            of_chunks = [
-                _sums(decoder, plan, factor, rho, masks[:, start : start + chunk])
-                for start in range(0, trials, chunk)
+        for masks, probability in batches:
+            sums = [
+                _sums(
+                    decoder,
+                    plan,
+                    factor,
+                    rho,
+                    masks[:, start : start + chunk],
+                    probability[start : start + chunk],
+                )
+                for start in range(0, masks.shape[1], chunk)
             ]
-            bias.append(sum(np.asarray(of[0]) for of in of_chunks) / trials)
-            error.append(sum(float(of[1]) for of in of_chunks) / trials)
+            bias.append(sum(np.asarray(of_chunk[0]) for of_chunk in sums))
+            error.append(sum(float(of_chunk[1]) for of_chunk in sums))
     return np.array(bias), np.array(error)
 
 
@@ -47,12 +55,12 @@ def _sums(
     factor: Float[Array, "n rank"] | None,
     similarity: float | Array,
     masks: Bool[Array, "k trials"],
+    probability: Float[Array, " trials"],
 ) -> tuple[Float[Array, " n"], Array]:
     off = decoder.coefficients(plan, masks) - 1
     if factor is None:
-        error = (1 - similarity) * (off**2).sum() + similarity * (
-            off.sum(axis=0) ** 2
-        ).sum()
+        own = (1 - similarity) * (off**2).sum(axis=0)
+        errors = own + similarity * off.sum(axis=0) ** 2
     else:
-        error = (jnp.matmul(factor.T, off) ** 2).sum()
-    return off.sum(axis=1), error
+        errors = (jnp.matmul(factor.T, off) ** 2).sum(axis=0)
+    return off @ probability, errors @ probability

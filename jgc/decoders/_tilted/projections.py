@@ -29,9 +29,10 @@ from jgc.gradients import Gradients
 # From here on graphs are decoded by components: below, Cholesky factors are faster.
 _SMALLEST_GRAPH = 64
 
-# Of the mean diagonal entry of a Gram matrix: what is added where it is singular, as
-# decoding without a bias for all gradients needs every direction.
-SINGULAR_SHIFT = 1e-6
+# Of the mean diagonal entry of a Gram matrix: what a nearly singular one has added.
+# Decoding without a bias for all gradients needs every direction, and its noise along
+# those that cost nothing would have no limit.
+SINGULAR_SHIFT = 1e-3
 
 Side = Float[Array, "sides size"]
 Solution = Float[Array, "sides size trials"]
@@ -45,7 +46,7 @@ class Projection(Protocol):
         """K."""
 
     def solve(self, sides: Side, answered: Bool[Array, "k trials"]) -> Solution:
-        """One solution for each target and mask; its product with a side is τᵀΠ_I τ'."""
+        """A solution for each target and mask; its product with a side is τᵀΠ_I τ'."""
 
     def weights(
         self, solution: Float[Array, "size trials"], answered: Bool[Array, "k trials"]
@@ -172,9 +173,7 @@ class System(NamedTuple):
         return np.linalg.solve(self.factor, coordinates)
 
 
-def system_of(
-    plan: CodingPlan, gradients: Gradients, structure: Structure
-) -> System:
+def system_of(plan: CodingPlan, gradients: Gradients, structure: Structure) -> System:
     """What a plan of this structure is for these gradients, of its n partitions."""
     encoding = encoding_rows(plan)
     group = np.array(structure.group, np.int32)
@@ -199,15 +198,19 @@ def system_of(
     inverse = np.divide(1, norm, out=np.zeros(norm.size), where=norm > 0)
     unit = sparse.csr_array(sparse.diags_array(inverse) @ rows)[representative]
     overlap = sparse.csr_array(unit @ unit.T)
-    is_banded = structure.bandwidth is not None and gradients.matrix is None
-    if is_banded:
-        matrix = np.zeros((group.max() + 1, structure.bandwidth + 1))
+    bandwidth = structure.bandwidth if gradients.matrix is None else None
+    if bandwidth is not None:
+        matrix = np.zeros((group.max() + 1, bandwidth + 1))
         for d in range(min(matrix.shape)):
             matrix[d:, d] = overlap.diagonal(-d)
     else:
         matrix = overlap.toarray()
     return System(
-        RowProjection(group, inverse, matrix, is_banded), unit, target, rho, factor
+        RowProjection(group, inverse, matrix, bandwidth is not None),
+        unit,
+        target,
+        rho,
+        factor,
     )
 
 

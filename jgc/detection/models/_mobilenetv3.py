@@ -1,8 +1,8 @@
 """MobileNetV3-Large: a classifier, and the features that a detector takes from it.
 
 Howard et al., "Searching for MobileNetV3" (2019), in torchvision's variant (the same
-parameter count), with group instead of batch normalisation so that one image's
-output never depends on another's.
+parameter count), with group or frozen instead of batch normalisation so that one
+image's output never depends on another's.
 """
 
 from collections.abc import Sequence
@@ -88,24 +88,30 @@ class InvertedResidual(nn.Module):
 
     block: Block
     residual_scale: float
+    norm: str = "group"
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "N H W C"]
     ) -> tuple[Float[Array, "N h w output"], Float[Array, "N H W expanded"]]:
-        block, dtype = self.block, self.dtype
+        block, norm, dtype = self.block, self.norm, self.dtype
         skip = block.stride == 1 and x.shape[-1] == block.output
         expanded = x
         if block.expanded != x.shape[-1]:
             expanded = ConvNorm(
-                block.expanded, activation=block.activation, dtype=dtype, name="expand"
+                block.expanded,
+                activation=block.activation,
+                norm=norm,
+                dtype=dtype,
+                name="expand",
             )(x)
         y = ConvNorm(
             None,
             block.size,
             block.stride,
             activation=block.activation,
+            norm=norm,
             dtype=dtype,
             name="filter",
         )(expanded)
@@ -116,6 +122,7 @@ class InvertedResidual(nn.Module):
             block.output,
             activation=None,
             scale_init=nn.initializers.constant(scale),
+            norm=norm,
             dtype=dtype,
             name="project",
         )(y)
@@ -134,12 +141,14 @@ class MobileNetV3Features(nn.Module):
         reduced_tail: halve the last stage (Table 6 of the paper).
         residual_scale: initial scale of the last norm of a residual branch: below 1
             the untrained network is closer to its skips, hence smoother.
+        norm: "group" or "frozen".
         dtype: of the computation; parameters are float32.
     """
 
     width: float = 1.0
     reduced_tail: bool = False
     residual_scale: float = 1.0
+    norm: str = "group"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -147,20 +156,28 @@ class MobileNetV3Features(nn.Module):
         self, images: Float[Array, "N H W 3"], strides: Sequence[int] = (32,)
     ) -> list[Float[Array, "N h w C"]]:
         x = ConvNorm(
-            round_channels(_STEM * self.width), 3, 2, dtype=self.dtype, name="stem"
+            round_channels(_STEM * self.width),
+            3,
+            2,
+            norm=self.norm,
+            dtype=self.dtype,
+            name="stem",
         )(images.astype(self.dtype))
         maps, stride = {}, 2
         for index, block in enumerate(
             blocks(width=self.width, reduced_tail=self.reduced_tail)
         ):
             x, expanded = InvertedResidual(
-                block, self.residual_scale, self.dtype, name=f"block{index}"
+                block, self.residual_scale, self.norm, self.dtype, name=f"block{index}"
             )(x)
             if block.stride == 2:
                 maps[stride] = expanded
                 stride *= 2
         maps[stride] = ConvNorm(
-            _FINAL_EXPANSION * x.shape[-1], dtype=self.dtype, name="final"
+            _FINAL_EXPANSION * x.shape[-1],
+            norm=self.norm,
+            dtype=self.dtype,
+            name="final",
         )(x)
         return [maps[s] for s in strides]
 

@@ -45,8 +45,9 @@ class ShiftedExponentialFit(NamedTuple):
     def interval(self, deadline: float, *, level: float = 0.95) -> Interval:
         """Equal-tailed confidence interval of P(T_i > τ), given the shift.
 
-        From 2 λ Σ(T − ŝ) ~ χ² with 2(r − 1) degrees of freedom for r answers: exact
-        without censoring, near it otherwise. Workers with r ≤ 1 get [0, 1].
+        For independent rounds, from 2 λ Σ(T − ŝ) ~ χ² with 2(r − 1) degrees of freedom
+        for r answers: exact without censoring, near it otherwise. Workers with r ≤ 1
+        get [0, 1].
         """
         tau, tail = positive_deadline(deadline), (1 - checked_level(level)) / 2
         freedom = np.maximum(2 * (self.answered - 1), 1)

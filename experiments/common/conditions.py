@@ -1,0 +1,240 @@
+"""Who straggles in truth, and what the code is told of it: two things.
+
+A code is designed for the p that it is told; the run faces a straggler model. By
+default they agree. A wrong p, bursts and workers that straggle together then show what
+they cost.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from experiments.common.checks import listed, require, require_counts
+from jgc import stragglers
+from jgc.stragglers import StragglerModel
+from jgc.stragglers.estimation import Estimator, counting, forgetting
+from jgc.training import Following
+
+Probabilities = Float[np.ndarray, " k"]
+
+# Of real processes that are late at a real deadline: nothing is drawn.
+OBSERVED = "observed"
+SHIFTED_EXPONENTIAL, TRACE = "shifted_exponential", "trace"
+
+# model(p, settings), workers that straggle with these probabilities.
+_OF_P: dict[str, Callable[[Probabilities, Any], StragglerModel]] = {
+    "bernoulli": lambda p, settings: stragglers.bernoulli(p),
+    "markov": lambda p, settings: stragglers.markov(p, mean_burst=settings.mean_burst),
+    "common_factor": lambda p, settings: stragglers.common_factor(
+        p, correlation=settings.correlation
+    ),
+    "shared_shocks": lambda p, settings: stragglers.shared_shocks(
+        p, groups=np.asarray(settings.groups), shock=settings.shock
+    ),
+}
+MODELS = (*_OF_P, SHIFTED_EXPONENTIAL, TRACE, OBSERVED)
+
+_ESTIMATORS: dict[str, Callable[[int, float], Estimator]] = {
+    "counting": lambda k, memory: counting(k),
+    "forgetting": lambda k, memory: forgetting(k, memory=memory),
+}
+
+
+def add_defaults(config: ConfigDict) -> None:
+    """Adds p, `stragglers`, `believed` and `following` to a config."""
+    # The truth, given outright: instead of deadlines and ψ, and of a plan file's.
+    config.p = ()
+
+    config.stragglers = ConfigDict()  # what the run faces
+    config.stragglers.model = "bernoulli"
+    config.stragglers.mean_burst = 5.0  # markov: iterations that a burst takes
+    config.stragglers.correlation = 0.3  # common_factor: of the normal variables
+    config.stragglers.groups = ()  # shared_shocks: the group of each worker, from 0
+    config.stragglers.shock = 0.05  # shared_shocks: how often a group is hit
+    config.stragglers.shift = 1.0  # shifted_exponential: the time that nobody beats
+    # trace: of seconds, a row a round; the deadlines are in seconds then.
+    config.stragglers.trace = ""
+    config.stragglers.missing_is_late = False  # empty cells never came
+
+    config.believed = ConfigDict()  # what the code is told; as it is: the truth's p
+    config.believed.p = ()  # outright
+    config.believed.odds = 1.0  # else the odds p/(1 − p) are multiplied by this
+    config.believed.noise = 0.0  # and by e^N(0, noise²), drawn for each seed and worker
+
+    config.following = ConfigDict()  # p estimated in the run, and codes re-designed
+    config.following.estimator = ""  # counting or forgetting; empty: nothing is
+    config.following.memory = 100.0  # iterations that forgetting remembers
+    config.following.every = 10  # iterations between looks at the estimate
+    config.following.tolerance = 0.1  # see jgc.design.redesign
+
+
+def check(config: ConfigDict) -> None:
+    """Checks what `add_defaults` added.
+
+    Raises:
+        ValueError: a value is not accepted; names the key, the value and what is.
+    """
+    k = config.num_workers
+    for key in ("p", "believed.p"):
+        require(
+            config,
+            key,
+            lambda p: len(p) in (0, k) and all(0 <= value <= 1 for value in p),
+            f"() or num_workers = {k} numbers in [0, 1]",
+        )
+    model = config.stragglers.model
+    require(config, "stragglers.model", MODELS.__contains__, listed(MODELS))
+    # Their own constructors check the numbers of models of p.
+    require(
+        config,
+        "stragglers.groups",
+        lambda groups: model != "shared_shocks" or len(groups) == k,
+        f"the group of each of the {k} workers, integers from 0",
+    )
+    require(
+        config,
+        "stragglers.trace",
+        lambda path: bool(path) == (model == TRACE),
+        f"a file where stragglers.model is {TRACE}, empty otherwise",
+    )
+    for key in ("p", "plan_file"):
+        require(
+            config,
+            key,
+            lambda value: not len(value) or model not in (SHIFTED_EXPONENTIAL, TRACE),
+            f"empty where stragglers.model is {model}, which has p of its own",
+        )
+    require(config, "believed.odds", lambda value: 0 < value < math.inf, "above 0")
+    require(config, "believed.noise", lambda value: 0 <= value < math.inf, "at least 0")
+    require(
+        config,
+        "believed.p",
+        lambda p: (
+            not len(p) or (config.believed.odds == 1 and config.believed.noise == 0)
+        ),
+        "() where believed.odds or believed.noise changes the truth's",
+    )
+    require(
+        config,
+        "following.estimator",
+        lambda name: not name or name in _ESTIMATORS,
+        f"empty, or one of {listed(_ESTIMATORS)}",
+    )
+    require_counts(config, "following.every")
+    require(config, "following.memory", lambda value: value > 1, "above 1")
+    require(config, "following.tolerance", lambda value: value >= 0, "at least 0")
+
+
+def has_deadlines(config: Any) -> bool:
+    """Whether p comes with a deadline; else it is given, and holds for all runs."""
+    return not (config.p or config.plan_file or config.stragglers.model == OBSERVED)
+
+
+def in_truth(
+    config: Any,
+    *,
+    psi: Float[np.ndarray, " k"],
+    deadline: float | None,
+    from_file: Probabilities | None,
+    seed: int,
+) -> StragglerModel | None:
+    """The straggler model of a run; None where real processes are observed.
+
+    Args:
+        config: with `stragglers` and p.
+        psi: of (23).
+        deadline: τ_th, None where p is given.
+        from_file: p of a plan file, if there is one.
+        seed: of the choice of workers from a longer trace.
+
+    Raises:
+        ValueError: the model cannot have these p, or the trace is none.
+        OSError: the trace cannot be read.
+    """
+    settings = config.stragglers
+    if settings.model == OBSERVED:
+        return None
+    if settings.model == TRACE:
+        assert deadline is not None
+        recorded = _trace_of(config, seed)
+        latencies = stragglers.replay(recorded, random_start=True)
+        return stragglers.at_deadline(latencies, deadline)
+    if settings.model == SHIFTED_EXPONENTIAL:
+        assert deadline is not None
+        latencies = stragglers.shifted_exponential(psi, shift=settings.shift)
+        return stragglers.at_deadline(latencies, deadline)
+    if config.p:
+        p = np.asarray(config.p, np.float64)
+    elif from_file is not None:
+        p = from_file
+    else:
+        assert deadline is not None
+        p = stragglers.deadline_probabilities(psi, deadline=deadline)
+    return _OF_P[settings.model](p, settings)
+
+
+def _trace_of(config: Any, seed: int) -> stragglers.Trace:
+    """As many workers of the trace as the config has, drawn by the seed."""
+    path, k = config.stragglers.trace, config.num_workers
+    found = stragglers.load_trace(
+        path, missing_is_late=config.stragglers.missing_is_late
+    )
+    if found.num_workers < k:
+        raise ValueError(
+            f"config.num_workers = {k}; accepted: at most {found.num_workers}, the "
+            f"workers of config.stragglers.trace = {path}"
+        )
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.choice(found.num_workers, k, replace=False))
+    return found._replace(
+        latencies=found.latencies[:, chosen],
+        workers=tuple(found.workers[i] for i in chosen),
+    )
+
+
+def believed(
+    config: Any,
+    truth: StragglerModel | None,
+    *,
+    from_file: Probabilities | None,
+    key: Array,
+) -> Probabilities:
+    """p as the code is told: given, or the plan file's, or the truth's, off or not.
+
+    Args:
+        config: with `believed`.
+        truth: of `in_truth`.
+        from_file: p of a plan file, if there is one.
+        key: of the noise, a JAX random key.
+    """
+    settings = config.believed
+    if settings.p:
+        return np.asarray(settings.p, np.float64)
+    if from_file is not None:
+        p = np.asarray(from_file, np.float64)
+    else:
+        assert truth is not None
+        assert truth.probabilities is not None
+        p = np.asarray(truth.probabilities(), np.float64)
+    if settings.odds == 1 and settings.noise == 0:
+        return p
+    draws = np.asarray(jax.random.normal(key, p.shape), np.float64)
+    factor = settings.odds * np.exp(settings.noise * draws)
+    return factor * p / (1 - p + factor * p)
+
+
+def following(config: Any) -> Following | None:
+    """How p is followed, None if it is not."""
+    settings = config.following
+    if not settings.estimator:
+        return None
+    return Following(
+        estimator=_ESTIMATORS[settings.estimator](config.num_workers, settings.memory),
+        every=settings.every,
+        tolerance=settings.tolerance,
+    )

@@ -1,0 +1,104 @@
+r"""Trains one model under every scheme, deadline, optimizer and seed; compares them.
+
+    python -m experiments.train --config=configs/train/shapes.py --workdir=runs/shapes
+
+Killed at any point, the same command goes on to the same results. What it leaves in
+the working directory: `table.md` and `table.csv`, `convergence.png`, for a detector
+`detections.png`, for optimizers of two tracks `two_track.md`, for several Λ
+`noise_ratios.png`, and a folder for each run with its metrics, TensorBoard events,
+checkpoints and result.
+
+In several processes, on one machine or many that share the working directory:
+
+    python -m experiments.train --config=… --workdir=… --config.path=spmd \
+        --coordinator=host:port --num_processes=2 --process_index=0    # and 1
+"""
+
+import logging
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.common import launch, processes
+from experiments.common.progress import RunProgress
+from experiments.train import settings
+from experiments.train.optimizers import OPTIMIZERS
+from experiments.train.paths import PATHS
+from experiments.train.report.tables import write_report
+from experiments.train.runs import RESULT, make_job, restore_params, train
+from experiments.train.specs import RunSpec, list_runs, run_directory
+from experiments.train.tasks import TASKS
+from experiments.train.tasks.task import Task
+
+_LOG = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """The program."""
+    launch.experiment(prepare, run_all, several_processes=True)
+
+
+def prepare(config: Any, workdir: Path) -> tuple[list[RunSpec], Task]:
+    """Everything that wrong input can stop, so that it stops before training.
+
+    Raises:
+        ValueError: a setting is not accepted, a plan is infeasible, or the data is
+            malformed.
+        OSError: the data cannot be read.
+    """
+    settings.check(config)
+    runs = list_runs(config)
+    task = TASKS[config.task](config, workdir)
+    smallest = np.bincount(task.assignment, minlength=config.num_partitions).min()
+    if config.batch_size > smallest:
+        raise ValueError(
+            f"config.batch_size = {config.batch_size}; accepted: at most {smallest}, "
+            "the examples of the smallest partition"
+        )
+    for run in runs:
+        make_job(run, task, config)
+    return runs, task
+
+
+def run_all(prepared: tuple[list[RunSpec], Task], config: Any, workdir: Path) -> None:
+    """Runs what has not finished in the working directory, and reports."""
+    runs, task = prepared
+    folders = {run: run_directory(workdir, run) for run in runs}
+    is_done = processes.from_writer(
+        np.array([(folder / RESULT).exists() for folder in folders.values()])
+    )
+    left = [run for run, done in zip(runs, is_done, strict=True) if not done]
+    _LOG.info("%d runs, %d finished before", len(runs), len(runs) - len(left))
+    with (
+        ExitStack() as opened,
+        RunProgress(
+            len(left), config.num_iterations, is_shown=processes.is_writer()
+        ) as progress,
+    ):
+        used = dict.fromkeys(run.optimizer for run in left)
+        paths = {
+            name: opened.enter_context(
+                PATHS[config.path](
+                    task.loss,
+                    OPTIMIZERS[name].make(config.learning_rates[name]),
+                    config,
+                )
+            )
+            for name in used
+        }
+        for run in left:
+            train(run, task, paths[run.optimizer], config, folders[run], progress)
+
+    processes.in_step()
+    if not processes.is_writer():
+        return
+    write_report(runs, workdir)
+    if task.draw is not None:
+        trained = [
+            (run.title, restore_params(run, task, folder))
+            for run, folder in folders.items()
+            if run.seed == 0
+        ]
+        task.draw(trained, workdir)

@@ -1,0 +1,82 @@
+"""Tables of an experiment, and its pictures, from the files that its runs left."""
+
+import csv
+import io
+from pathlib import Path
+
+from experiments.common.tables import print_table, write_markdown, write_pages
+from experiments.train.report import two_track as two_track_report
+from experiments.train.report.curves import draw_convergence
+from experiments.train.report.groups import Group, read_groups
+from experiments.train.specs import RunSpec
+from jgc._files import write_atomically
+
+_COLUMNS = {
+    "final_loss": "training loss",
+    "final_validation_loss": "validation loss",
+    "ap": "mAP",
+    "train_ap": "mAP, training images",
+    "accuracy": "accuracy",
+    "train_accuracy": "accuracy, training",
+    "load": "load",
+    "relative_error_aligned": "error, aligned",
+    "relative_error_orthogonal": "error, orthogonal",
+}
+# Known before any training.
+_DESIGNED = ("load", "relative_error_aligned", "relative_error_orthogonal")
+
+
+def write_report(runs: list[RunSpec], workdir: Path) -> None:
+    """Prints the tables and writes them, and pictures of the losses.
+
+    `table.md`, `table.csv` and `convergence.png`, or `convergence-1.png` and so on
+    where panels do not fit one page; where there are optimizers of one and
+    of two tracks, `two_track.md`, and `noise_ratios.png` if there are several Λ.
+    """
+    groups = read_groups(runs, workdir)
+    several = len({group.run.optimizer for group in groups}) > 1
+    columns = [name for name in _COLUMNS if name in groups[0].results[0]]
+    rows = [
+        [
+            group.title,
+            _deadline(group),
+            *([group.run.optimizer_title] if several else []),
+            *(_cell(group, name) for name in columns),
+        ]
+        for group in groups
+    ]
+    header = ["scheme", "deadline", *(["optimizer"] if several else [])]
+    header += [_COLUMNS[name] for name in columns]
+    title = "Mean over seeds ± standard deviation"
+    print_table(header, rows, title=title, width=120)
+    write_markdown(workdir / "table.md", header, rows)
+    write_atomically(workdir / "table.csv", _csv(groups))
+    write_pages(workdir / "convergence.png", draw_convergence(groups), dpi=150)
+    pairs = two_track_report.pair_up(groups)
+    if pairs:
+        two_track_report.write_table(pairs, workdir)
+    if len({group.run.noise_ratio for group, _ in pairs}) > 1:
+        two_track_report.write_noise_ratios(pairs, workdir)
+
+
+def _cell(group: Group, column: str) -> str:
+    if column in _DESIGNED:
+        return f"{group.mean(column):.3g}"
+    spread = f" ± {group.spread(column):.3f}" if len(group.results) > 1 else ""
+    return f"{group.mean(column):.3f}{spread}"
+
+
+def _deadline(group: Group) -> str:
+    return "–" if group.run.deadline is None else f"{group.run.deadline:g}"
+
+
+def _csv(groups: list[Group]) -> str:
+    """Every run's numbers, one run a line."""
+    text = io.StringIO()
+    results = [result for group in groups for result in group.results]
+    fields = [name for name in results[0] if name != "run"]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*results[0]["run"], *fields])
+    for result in results:
+        writer.writerow([*result["run"].values(), *(result[name] for name in fields)])
+    return text.getvalue()

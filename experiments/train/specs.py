@@ -1,0 +1,105 @@
+"""Which runs an experiment has: every scheme, deadline, optimizer and seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array
+
+from experiments.common.conditions import has_deadlines
+from experiments.common.schemes import find_scheme
+from experiments.train.optimizers import DEFAULT, OPTIMIZERS
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What sets one run of an experiment apart from the others.
+
+    Attributes:
+        scheme: one of `experiments.common.schemes`.
+        deadline: τ_th; None if the scheme waits for every worker, or if p is given.
+        seed: of everything random.
+        optimizer: one of `experiments.train.optimizers`.
+        noise_ratio: Λ of an optimizer of two tracks, None for the others.
+    """
+
+    scheme: str
+    deadline: float | None
+    seed: int
+    optimizer: str = DEFAULT
+    noise_ratio: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder."""
+        deadline = "" if self.deadline is None else f"-deadline{self.deadline:g}"
+        optimizer = "" if self.optimizer == DEFAULT else f"-{self.optimizer}"
+        ratio = "" if self.noise_ratio is None else f"-ratio{self.noise_ratio:g}"
+        return f"{self.scheme}{deadline}{optimizer}{ratio}-seed{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """The scheme and what it is up against, for pictures."""
+        deadline = "" if self.deadline is None else f", τ = {self.deadline:g}"
+        optimizer = "" if self.optimizer == DEFAULT else f", {self.optimizer_title}"
+        return find_scheme(self.scheme).title + deadline + optimizer
+
+    @property
+    def optimizer_title(self) -> str:
+        """The optimizer and its Λ, for pictures."""
+        ratio = "" if self.noise_ratio is None else f", Λ = {self.noise_ratio:g}"
+        return OPTIMIZERS[self.optimizer].title + ratio
+
+
+def list_runs(config: Any) -> list[RunSpec]:
+    """Every scheme, deadline and optimizer from every seed; all of one seed first.
+
+    An experiment that is cut short has thus compared everything on its first seeds.
+    Where all workers are waited for, two tracks are one: an optimizer of two tracks has
+    no run of its own then, its `single_track` has.
+    """
+    return [
+        RunSpec(scheme, deadline, seed, optimizer, noise_ratio)
+        for seed in range(config.num_seeds)
+        for optimizer in config.optimizers
+        for noise_ratio in _noise_ratios(optimizer, config)
+        for scheme in config.schemes
+        if noise_ratio is None or not find_scheme(scheme).waits_for_all
+        for deadline in (
+            config.deadlines
+            if has_deadlines(config) and not find_scheme(scheme).waits_for_all
+            else [None]
+        )
+    ]
+
+
+def _noise_ratios(optimizer: str, config: Any) -> Sequence[float | None]:
+    if OPTIMIZERS[optimizer].single_track is None:
+        return [None]
+    return config.noise_ratios
+
+
+def run_directory(workdir: Path, run: RunSpec) -> Path:
+    """Where the run keeps its metrics, checkpoints and result."""
+    return workdir / "runs" / run.name
+
+
+class SeedKeys(NamedTuple):
+    """Independent keys of a seed; schemes share them, masks and batches with them."""
+
+    params: Array
+    psi: Array
+    code: Array
+    run: Array
+
+    @property
+    def belief(self) -> Array:
+        """Of what is wrong with p as it is believed."""
+        return jax.random.fold_in(self.psi, 1)
+
+
+def keys_of(seed: int) -> SeedKeys:
+    """The keys that everything random in a run of this seed comes from."""
+    return SeedKeys(*jax.random.split(jax.random.key(seed), 4))

@@ -1,0 +1,94 @@
+"""What `experiments.wallclock` can be told: keys with defaults, and checks."""
+
+import math
+
+from ml_collections import ConfigDict
+
+from experiments.common.checks import (
+    listed,
+    require,
+    require_counts,
+    require_several,
+)
+from experiments.wallclock.schemes import NAMES
+
+
+def default() -> ConfigDict:
+    """The settings that a config file starts from."""
+    config = ConfigDict()
+    config.schemes = NAMES
+    config.num_workers = 10  # k
+    config.num_partitions = 10  # n
+    config.num_seeds = 2  # of the machines, and of the random codes
+    config.ray_address = ""  # of a Ray cluster; empty: this machine
+
+    # Logistic regression: an iteration's computation takes a millisecond, so that the
+    # injected delays decide.
+    config.num_examples = 2000
+    config.dimension = 20
+    config.diversity = 0.5  # of the partitions' own signals, beside a common one of 1
+    config.learning_rate = 1.0
+    config.seed = 0  # of the data
+
+    # The machines: worker i takes `compute` times its share of the data, where 1 is an
+    # even one, and a tail Exp(ψ_i), both in time units.
+    config.time_unit = 0.1  # seconds
+    config.compute = 0.2
+    config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max)
+    config.psi_max = 2.0
+    config.trace = ""  # a recorded trace instead
+    config.missing_is_late = False  # empty cells are answers that never came
+    config.trace_scale = 0.1  # what its seconds are multiplied by
+    config.deadline = 1.5  # τ_th in time units
+    # Seconds of a deadline that Ray and the driver take for themselves, when p is
+    # worked out from the delays.
+    config.overhead = 0.015
+
+    # The interval code that follows p.
+    config.redesign_every = 10  # iterations
+    config.memory = 100.0  # iterations that the estimate of p remembers
+
+    # The end of a run.
+    config.target = 0.01  # of the gap L − L* at the start
+    config.seconds = 20.0
+    config.most_iterations = 5000
+    return config
+
+
+def check(config: ConfigDict) -> None:
+    """Raises before any work what would fail later.
+
+    Raises:
+        ValueError: a value is not accepted; names the key, the value and what is.
+    """
+    require_several(config, "schemes", NAMES.__contains__, f"of {listed(NAMES)}")
+    require_counts(
+        config,
+        "num_workers",
+        "num_partitions",
+        "num_examples",
+        "dimension",
+        "num_seeds",
+        "most_iterations",
+        "redesign_every",
+    )
+    for key in (
+        "learning_rate",
+        "time_unit",
+        "deadline",
+        "psi_min",
+        "trace_scale",
+        "seconds",
+    ):
+        require(config, key, lambda value: 0 < value < math.inf, "above 0")
+    for key in ("compute", "diversity"):
+        require(config, key, lambda value: 0 <= value < math.inf, "at least 0")
+    require(
+        config,
+        "overhead",
+        lambda value: 0 <= value < config.deadline * config.time_unit,
+        "at least 0 and below deadline · time_unit",
+    )
+    require(config, "target", lambda value: 0 < value < 1, "between 0 and 1")
+    require(config, "memory", lambda value: value > 1, "above 1")
+    require(config, "psi_max", lambda value: value >= config.psi_min, "≥ psi_min")
