@@ -16,15 +16,20 @@ what to know of a plan; `jgc.theory`, bounds on convergence; `jgc.distributed` a
 """
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from jgc import codes, decoders, gradients, residual, stragglers
 from jgc._plan import CodingPlan, decode
+
+if TYPE_CHECKING:
+    from jgc.design import advise
 
 __version__ = version("jgc")
 
 __all__ = [
     "CodingPlan",
     "__version__",
+    "advise",
     "codes",
     "decode",
     "decoders",
@@ -32,3 +37,12 @@ __all__ = [
     "residual",
     "stragglers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Half of the library imports `jgc` for its plans alone; the planner can wait.
+    if name == "advise":
+        from jgc.design import advise
+
+        return advise
+    raise AttributeError(f"module 'jgc' has no attribute {name!r}")

@@ -157,7 +157,7 @@ def on_host(tree: Any) -> Any:
 
 
 def in_step() -> None:
-    """Waits for all processes; the first leaves only when the others need it no more."""
+    """Waits for all processes: none leaves while another needs it."""
     agree(lambda: None)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 import jgc
 from jgc import codes, decoders
 from jgc.decoders import Decoder
-from jgc.design import load_plan
+from jgc.design import holds_option, load_option, load_plan
 from jgc.gradients import GradientsLike
 
 Probabilities = Float[np.ndarray, " k"]
@@ -143,9 +143,19 @@ MOST_WORKERS_TO_ENUMERATE = 14
 PLAN_FILE = "plan_file"
 
 
-def find_scheme(name: str) -> Scheme:
-    """The scheme of that name: one of `SCHEMES`, or the plan in a file."""
-    return _FROM_FILE if name == PLAN_FILE else SCHEMES[name]
+def find_scheme(name: str, config: Any = None) -> Scheme:
+    """The scheme of that name: one of `SCHEMES`, or what a file holds.
+
+    Args:
+        name: of the scheme.
+        config: of the experiment, where the decoder that is in the file matters.
+    """
+    if name != PLAN_FILE:
+        return SCHEMES[name]
+    if config is None or not holds_option(config.plan_file):
+        return _FROM_FILE
+    decoder = load_option(config.plan_file).decoder
+    return _FROM_FILE._replace(decoder=decoder)
 
 
 def read_plan(config: Any) -> jgc.CodingPlan:

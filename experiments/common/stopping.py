@@ -87,7 +87,8 @@ def full_disk(error: BaseException) -> str | None:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in _FULL:
-            return f"{seen.strerror}: {seen.filename}" if seen.filename else str(seen)
+            text = os.strerror(seen.errno)
+            return f"{text}: {seen.filename}" if seen.filename else text
         for number in _FULL:  # of libraries that keep the text alone
             if os.strerror(number) in str(seen):
                 return os.strerror(number)

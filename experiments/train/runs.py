@@ -129,7 +129,7 @@ def _write_result(
 ) -> None:
     if "summary" in scores:
         _LOG.info("%s:\n%s", run.name, scores.pop("summary"))
-    (plan, truth), scheme = design(run, config), find_scheme(run.scheme)
+    (plan, truth), scheme = design(run, config), find_scheme(run.scheme, config)
     result = {
         "run": dataclasses.asdict(run),
         "title": scheme.title,
@@ -168,9 +168,9 @@ def restore_params(run: RunSpec, task: Task, directory: Path) -> Params:
 def make_job(run: RunSpec, task: Task, config: Any) -> Job:
     """The run as a training path takes it."""
     plan, truth = design(run, config)
-    decoder = find_scheme(run.scheme).decoder_for(plan)
+    decoder = find_scheme(run.scheme, config).decoder_for(plan)
     following = conditions.following(config)
-    if not _can_follow(plan, run):
+    if not _can_follow(plan, run, config):
         following = None
     if run.noise_ratio is not None:
         decoder = jgc.decoders.two_track(
@@ -190,9 +190,9 @@ def make_job(run: RunSpec, task: Task, config: Any) -> Job:
     )
 
 
-def _can_follow(plan: jgc.CodingPlan, run: RunSpec) -> bool:
+def _can_follow(plan: jgc.CodingPlan, run: RunSpec, config: Any) -> bool:
     """Codes that p alone makes unbiased; others would become another scheme's."""
-    scheme = find_scheme(run.scheme)
+    scheme = find_scheme(run.scheme, config)
     if scheme.waits_for_all or not scheme.is_fixed:
         return False
     return bool(np.abs(jgc.residual.bias(plan)).max() < 1e-6)

@@ -18,6 +18,12 @@ from experiments.train.optimizers import DEFAULT, OPTIMIZERS
 from experiments.train.paths import PATHS
 from experiments.train.tasks import TASKS
 
+_MODEL_CHOICES = {
+    "name": ("ssdlite", "retinanet"),
+    "compute_dtype": ("float32", "bfloat16"),
+    "divisor": ("image", "split"),
+}
+
 
 def default() -> ConfigDict:
     """The settings that a config file starts from."""
@@ -31,8 +37,9 @@ def default() -> ConfigDict:
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max), drawn anew for each seed
     config.psi_max = 2.0
     config.num_seeds = 3
-    # A plan of `python -m jgc advise`. Its p then holds for all schemes instead of
-    # deadlines and ψ, and `plan_file` among the schemes is the plan itself.
+    # A plan, or an option of `python -m jgc advise`. Its p then holds for all schemes
+    # instead of deadlines and ψ, and `plan_file` among the schemes is the plan itself,
+    # decoded as the option says.
     config.plan_file = ""
     conditions.add_defaults(config)  # the truth and what the codes are told of it
 
@@ -60,6 +67,8 @@ def default() -> ConfigDict:
     config.ray.deadline = 0.0
 
     config.logistic = ConfigDict()  # the generated data of logistic regression
+    # The scales of the features, from 10^-1 to 10^1: what a second moment evens out.
+    config.logistic.log_scales = (-1.0, 1.0)
     config.logistic.num_train = 1000
     config.logistic.num_validation = 500
     config.logistic.dimension = 20
@@ -85,12 +94,30 @@ def default() -> ConfigDict:
     config.data.shapes.image_size = 64  # pixels of the longer side
     config.data.shapes.seed = 0
 
+    # See `jgc.detection.ssdlite` and `jgc.detection.retinanet`; empty: their defaults.
     config.model = ConfigDict()
+    config.model.name = "ssdlite"  # or "retinanet"
     config.model.image_size = 320  # pixels to which images are stretched
     config.model.compute_dtype = "float32"  # or "bfloat16"; parameters are float32
     config.model.width = 1.0  # multiplies every channel count
-    config.model.strides = (16, 32, 64, 128, 256, 512)  # of the maps predicted from
+    config.model.residual_scale = 1.0  # initial scale of residual branches
+    config.model.strides = ()  # of the maps predicted from
+    config.model.scales = ()  # of the anchors
+    config.model.aspect_ratios = ()  # of the anchors
+    config.model.positive_iou = 0.5  # from here on an anchor learns an object
+    config.model.negative_iou = 0.4  # below, background
+    config.model.box_weight = 1.0  # of the box loss beside the class loss
+    # What each image's losses are divided by: its own positive anchors ("image") or
+    # their mean over the training images in memory ("split").
+    config.model.divisor = "image"
+    # Of SSDLite alone.
     config.model.min_scale = 0.2  # of the smallest anchors, relative to the image
+    config.model.max_scale = 0.95  # of the largest
+    config.model.reduced_tail = True  # halve the backbone's last stage
+    # Of RetinaNet alone.
+    config.model.depth = 50  # of the ResNet: 18, 34, 50 or 101
+    config.model.base_size = 4.0  # side of the smallest square anchor, in strides
+    config.model.head_norm = False  # group norm in the heads
     return config
 
 
@@ -136,8 +163,8 @@ def check(config: ConfigDict) -> None:
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
     scorers = ("pycocotools", "hotcoco")
     require(config, "data.scorer", scorers.__contains__, listed(scorers))
-    dtypes = ("float32", "bfloat16")
-    require(config, "model.compute_dtype", dtypes.__contains__, listed(dtypes))
+    for key, accepted in _MODEL_CHOICES.items():
+        require(config, f"model.{key}", accepted.__contains__, listed(accepted))
     conditions.check(config)
     _check_observed(config)
     require_several(

@@ -13,6 +13,7 @@ from jgc.decoders._mixture import between, mixture
 from jgc.decoders._normalised import normalised
 from jgc.decoders._one_step import one_step
 from jgc.decoders._representative import representative
+from jgc.decoders._rescaled import rescaled
 from jgc.decoders._second_moment import second_moment_weights
 from jgc.decoders._two_track import two_track
 
@@ -29,6 +30,7 @@ __all__ = [
     "normalised",
     "one_step",
     "representative",
+    "rescaled",
     "second_moment_weights",
     "trade_off",
     "two_track",

@@ -163,14 +163,10 @@ def _have_one_projection(members: tuple[Decoder, ...]) -> bool:
     if len(members) < 2:
         return False
     trees = [one.projection if isinstance(one, Tilted) else None for one in members]
-    if any(tree is None for tree in trees):
+    if None in trees or len({jax.tree.structure(tree) for tree in trees}) > 1:
         return False
-    leaves, structures = zip(*map(jax.tree.flatten, trees), strict=True)
-    return len(set(structures)) == 1 and all(
-        np.array_equal(leaf, first)
-        for own in leaves
-        for leaf, first in zip(own, leaves[0], strict=True)
-    )
+    leaves = [jax.tree.leaves(tree) for tree in trees]
+    return all(all(map(np.array_equal, leaves[0], other)) for other in leaves)
 
 
 def _of_one_solve(

@@ -1,10 +1,12 @@
 """What to choose, and what to know of a plan before running it.
 
-`best_deadline`, `advise` and `redesign` choose; `diagnose`, `draw_plan` and
-`draw_error_against_load` show; `save_plan` and `load_plan` hand a plan on.
+`jgc.advise` and `search` answer what coding would save, as `Option`s of a plan, a
+decoder and a waiting rule (`rules`); `best_deadline` and `redesign` choose parts of
+that. `diagnose`, `draw_plan` and `draw_error_against_load` show; `save_plan`,
+`load_plan`, `save_option` and `load_option` hand on.
 """
 
-from jgc.design._adviser import Advice, Option, advise
+from jgc.design import rules
 from jgc.design._deadline import (
     DeadlineCurve,
     best_deadline,
@@ -19,15 +21,19 @@ from jgc.design._diagnostics import (
     draw_plan,
 )
 from jgc.design._optimise import Optimised, optimise
+from jgc.design._option_file import Runnable, holds_option, load_option, save_option
 from jgc.design._plan_file import load_plan, save_plan
+from jgc.design._planner import Option, advise, search
 from jgc.design._redesign import redesign
+from jgc.design._sensitivity import Sensitivity, sensitivity
 
 __all__ = [
-    "Advice",
     "DeadlineCurve",
     "Diagnostics",
     "Optimised",
     "Option",
+    "Runnable",
+    "Sensitivity",
     "advise",
     "best_deadline",
     "deadline_curve",
@@ -35,9 +41,15 @@ __all__ = [
     "draw_deadlines",
     "draw_error_against_load",
     "draw_plan",
+    "holds_option",
+    "load_option",
     "load_plan",
     "optimise",
     "redesign",
+    "rules",
+    "save_option",
     "save_plan",
+    "search",
+    "sensitivity",
     "trace_survival",
 ]

@@ -21,16 +21,26 @@ _ARRAYS = {
 }
 
 
-def save_plan(plan: CodingPlan, path: str | Path) -> None:
+def save_plan(plan: CodingPlan, path: str | Path, **about_it: Any) -> None:
     """Writes a plan as NPZ, all of it or none; `load_plan` gives the same bits back.
 
     Args:
         plan: one plan, not a batch.
         path: whose folder exists; a file there is replaced.
+        about_it: what else to keep, as JSON has it.
 
     Raises:
         ValueError: a batch of plans.
         OSError: `path` cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_plan(plan, f"{folder}/plan.npz")
+        ...     load_plan(f"{folder}/plan.npz").name
+        'interval'
     """
     if np.ndim(plan.weights) != 1:
         raise ValueError(f"plan must be one, got a batch {np.shape(plan.weights)[:-1]}")
@@ -39,6 +49,7 @@ def save_plan(plan: CodingPlan, path: str | Path) -> None:
         "num_workers": plan.num_workers,
         "num_partitions": plan.num_partitions,
         "name": plan.name,
+        **about_it,
     }
     content = io.BytesIO()
     arrays: dict[str, Any] = {
@@ -54,7 +65,20 @@ def load_plan(path: str | Path) -> CodingPlan:
     Raises:
         ValueError: the file holds something else, or is damaged; names it.
         OSError: it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "plan.npz").write_text("something else")
+        ...     load_plan(f"{folder}/plan.npz")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: ...plan.npz is not a plan that jgc wrote: ...
     """
+    return read_plan(path)[0]
+
+
+def read_plan(path: str | Path) -> tuple[CodingPlan, dict[str, Any]]:
+    """The plan, and all that was kept about it."""
     path = Path(path)
     content = io.BytesIO(path.read_bytes())
     try:
@@ -64,7 +88,7 @@ def load_plan(path: str | Path) -> CodingPlan:
     except Exception as error:  # zipfile and NumPy raise a dozen kinds at damage
         raise ValueError(f"{path} is not a plan that jgc wrote: {error}") from error
     try:
-        return _checked_plan(about, arrays)
+        return _checked_plan(about, arrays), about
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold a sound plan: {error}") from error
 

@@ -101,7 +101,8 @@ class Matching:
         # Anchors last: they are many, and slots few.
         overlap = jnp.where(valid[:, None], iou(boxes, anchors), 0.0)
         best = overlap.max(axis=0)
-        closest = overlap.argmax(axis=0).astype(jnp.int32)
+        slot = jnp.arange(len(boxes), dtype=jnp.int32)[:, None]
+        closest = jnp.where(overlap == best, slot, len(boxes)).min(axis=0)
         near = best >= self.negative_iou
         positive = best >= self.positive_iou
         if self.forced == "one_each":
@@ -139,18 +140,40 @@ def _one_each(
     boxes: Float[Array, "M 4"],
 ) -> Int[Array, " A"]:
     """The object that each anchor is reserved for, −1 for none: at most one each."""
-    count = len(anchors)
-    order = jnp.argsort(-overlap.max(axis=1))
-    y, x = (anchors[:, 0] + anchors[:, 2]) / 2, (anchors[:, 1] + anchors[:, 3]) / 2
+    slots, count = overlap.shape
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    y, x = (anchors[:, 0] + anchors[:, 2]) / 2, (anchors[:, 1] + anchors[:, 3]) / 2
 
-    def reserve(owner: Int[Array, " A"], slot: Array) -> tuple[Int[Array, " A"], None]:
-        tied = _ties(jnp.where(owner < 0, overlap[slot], 0.0))
-        distance = (y - middle[slot, 0]) ** 2 + (x - middle[slot, 1]) ** 2
-        nearest = jnp.where(tied, distance, jnp.inf).argmin()
-        # An object without any overlap left (padding has none at all) takes nothing.
-        target = jnp.where(tied[nearest], nearest, count)
-        return owner.at[target].set(slot.astype(owner.dtype), mode="drop"), None
+    def choose(overlap: Float[Array, "*M A"], middle: Float[Array, "*M 2"]) -> Array:
+        """The nearest of the best anchors; `count`, which is none, without overlap."""
+        tied = _ties(overlap)
+        distance = (y - middle[..., :1]) ** 2 + (x - middle[..., 1:]) ** 2
+        distance = jnp.where(tied, distance, jnp.inf)
+        # As argmin, which XLA does not vectorise on a CPU.
+        nearest = tied & (distance == distance.min(axis=-1, keepdims=True))
+        return jnp.where(nearest, jnp.arange(count), count).min(axis=-1)
 
-    owner, _ = lax.scan(reserve, jnp.full(count, -1, jnp.int32), order)
-    return owner
+    # All choose at once. A choice is the greedy one unless an object with an earlier
+    # turn has it: then the first of those chooses again among what is left, and so on.
+    # Few need to, and each pass over the anchors costs as much as all the rest.
+    order = jnp.argsort(-overlap.max(axis=1))
+    turn = jnp.arange(slots)
+    before = turn[None, :] < turn[:, None]
+
+    def taken(choice: Int[Array, " M"]) -> Bool[Array, " M"]:
+        same = (choice[None, :] == choice[:, None]) & (choice < count)
+        return (same & before).any(axis=1)
+
+    def settle(choice: Int[Array, " M"]) -> Int[Array, " M"]:
+        first = taken(choice).argmax()
+        left = jnp.where(turn < first, choice, count)
+        free = jnp.ones(count, bool).at[left].set(False, mode="drop")
+        slot = order[first]
+        again = choose(jnp.where(free, overlap[slot], 0.0), middle[slot])
+        return choice.at[first].set(again)
+
+    choice = lax.while_loop(
+        lambda choice: taken(choice).any(), settle, choose(overlap, middle)[order]
+    )
+    owner = jnp.full(count, -1, jnp.int32)
+    return owner.at[choice].set(order.astype(jnp.int32), mode="drop")

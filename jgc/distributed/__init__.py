@@ -20,6 +20,7 @@ from jgc.distributed._policies import (
     Policy,
     Waiting,
     fixed_deadline,
+    wait_by,
     wait_for,
     wait_for_error,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "faults",
     "fixed_deadline",
     "ray",
+    "wait_by",
     "wait_for",
     "wait_for_error",
 ]

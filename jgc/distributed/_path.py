@@ -102,6 +102,13 @@ def ray(
             for other workers, or a loss that mixes examples.
         RuntimeError: in `init`, a worker cannot be set up; in `step`, every worker that
             holds data sent what had to be rejected.
+
+    Example:
+        >>> from jgc.distributed import fixed_deadline
+        >>> path = ray(loss, optax.sgd(0.1), pool=pool, policy=fixed_deadline(0.5))
+        ... # doctest: +SKIP
+        >>> with path(Job(plan=plan, data=data)) as run:  # doctest: +SKIP
+        ...     state, report = run.step(run.init(key, params))
     """
     if not callable(policy):
         raise ValueError(
@@ -254,7 +261,7 @@ class _Driver:
         while outstanding.any():
             answered = np.isfinite(latencies)
             elapsed = time.perf_counter() - began
-            left = self._policy(Waiting(plan, answered, elapsed))
+            left = self._policy(Waiting(plan, answered, elapsed, latencies.copy()))
             # Once more after the last wait: what has come by then counts.
             for event in self._pool.events(max(left, 0.0)):
                 worker, answer, failure = event.worker, event.answer, event.failure

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 from jgc import _checks
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder, fixed
+from jgc.design.rules import Rule
 from jgc.gradients import GradientsLike, as_similarity
 from jgc.stragglers._latency import positive_deadline
 
@@ -28,11 +29,13 @@ class Waiting(NamedTuple):
         plan: the code in use.
         answered: I_i so far (k,).
         elapsed: seconds since the parameters were sent.
+        latencies: seconds that each answer took (k,), infinite where none has come.
     """
 
     plan: CodingPlan
     answered: Bool[np.ndarray, " k"]
     elapsed: float
+    latencies: Float[np.ndarray, " k"] | None = None
 
 
 Policy: TypeAlias = Callable[[Waiting], float]
@@ -43,6 +46,15 @@ def fixed_deadline(seconds: float) -> Policy:
 
     Raises:
         ValueError: `seconds` is not positive.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> seen = np.array([True, False, False, True])
+        >>> fixed_deadline(2.0)(Waiting(plan, seen, elapsed=0.5))  # seconds to go on
+        1.5
     """
     deadline = positive_deadline(seconds)
     return lambda waiting: max(deadline - waiting.elapsed, 0.0)
@@ -57,6 +69,15 @@ def wait_for(count: int, *, at_most: float = math.inf) -> Policy:
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> seen = np.array([True, False, False, True])
+        >>> wait_for(2)(Waiting(plan, seen, elapsed=0.5))  # both are there
+        0.0
     """
     enough = _checks.count("count", count)
     limit = _limit(at_most)
@@ -90,6 +111,17 @@ def wait_for_error(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> seen = np.array([True, False, False, True])
+        >>> from jgc.decoders import representative
+        >>> policy = wait_for_error(0.0, decoder=representative)
+        >>> policy(Waiting(plan, seen, elapsed=0.5))  # one of each pair
+        0.0
     """
     target = _checks.scalar("target", target, low=0)
     as_similarity(gradients, 1)  # refused now, not in the first iteration
@@ -101,6 +133,38 @@ def wait_for_error(
         return 0.0 if error <= target else max(limit - waiting.elapsed, 0.0)
 
     return policy
+
+
+def wait_by(rule: Rule) -> Policy:
+    """Waits by a rule of `jgc.design.rules`, such as `jgc.design.load_option` gives.
+
+    Args:
+        rule: made for the plan that is run.
+
+    Example:
+        >>> import jgc
+        >>> from jgc.design import rules
+        >>> plan = jgc.codes.uncoded([0.1] * 3, num_partitions=3)
+        >>> policy = wait_by(rules.relative(plan, 2.0))
+        >>> latencies = np.array([1.0, 1.5, np.inf])
+        >>> policy(Waiting(plan, np.isfinite(latencies), 2.0, latencies))  # until 3 s
+        1.0
+    """
+
+    def policy(waiting: Waiting) -> float:
+        if waiting.latencies is None:
+            raise ValueError("a rule needs the latencies of those who have answered")
+        until, _ = _apply(rule, waiting.latencies)
+        return max(float(until) - waiting.elapsed, 0.0)
+
+    return policy
+
+
+@jax.jit
+def _apply(
+    rule: Rule, seconds: Float[Array, " k"]
+) -> tuple[Float[Array, ""], Bool[Array, " k"]]:
+    return rule(seconds)
 
 
 def mask_error(

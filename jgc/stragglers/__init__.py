@@ -16,9 +16,11 @@ from jgc.stragglers._model import LatencyModel, StragglerModel
 from jgc.stragglers._simulation import simulate
 from jgc.stragglers._trace import Trace, replay, trace
 from jgc.stragglers._trace_files import load_trace
+from jgc.stragglers._under_load import LoadedTrace, slope_of, with_load
 
 __all__ = [
     "LatencyModel",
+    "LoadedTrace",
     "StragglerModel",
     "Trace",
     "at_deadline",
@@ -33,5 +35,7 @@ __all__ = [
     "shared_shocks",
     "shifted_exponential",
     "simulate",
+    "slope_of",
     "trace",
+    "with_load",
 ]

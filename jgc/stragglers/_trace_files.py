@@ -12,6 +12,7 @@ from jaxtyping import Float
 from jgc._extras import require
 from jgc.stragglers._trace import Trace, trace
 
+_LONG = ("worker", "round", "seconds")
 _Read = tuple[Float[np.ndarray, "T k"], tuple[str, ...]]
 
 
@@ -21,6 +22,9 @@ def load_trace(path: str | Path, *, missing_is_late: bool = False) -> Trace:
     By the file's ending:
 
     - `.csv`: a header with the workers' names, then numbers. An empty cell is missing.
+      Or the long form, with the header `worker,round,seconds` in any order and a line
+      an answer: rounds and workers in the order of their numbers, or of first mention
+      where they have names; answers without a line are missing.
     - `.npz`: an array (T, k) called `latencies`, or the only one in the file.
     - `.parquet`: a numeric column a worker, called by its name (extra "traces"). Null
       is missing. A pandas index that was stored as a column is left out.
@@ -58,6 +62,8 @@ def _read_csv(path: Path) -> _Read:
     if not rows:
         raise ValueError("the file is empty; a trace has a header and a line a round")
     (_, header), *lines = rows
+    if sorted(name.strip().lower() for name in header) == sorted(_LONG):
+        return _read_long([name.strip().lower() for name in header], lines)
     if all(_is_number(name) for name in header):
         raise ValueError(
             "the first line must name the workers, got numbers; a trace needs a "
@@ -80,6 +86,51 @@ def _read_csv(path: Path) -> _Read:
                     f"line {number}, worker {header[column]}: {cell!r} is not a number"
                 ) from None
     return latencies, tuple(header)
+
+
+def _read_long(header: list[str], lines: list[tuple[int, list[str]]]) -> _Read:
+    """A line an answer, as most logs are."""
+    if not lines:
+        raise ValueError("there is a header and no answer below it")
+    at = [header.index(name) for name in _LONG]
+    workers, rounds, seconds = [], [], []
+    for number, cells in lines:
+        if len(cells) != 3:
+            raise ValueError(
+                f"line {number} has {len(cells)} cells, the header names 3"
+            )
+        worker, round, cell = (cells[i].strip() for i in at)
+        try:
+            seconds.append(float(cell) if cell else math.nan)
+        except ValueError:
+            raise ValueError(
+                f"line {number}, worker {worker}: {cell!r} is not a number of seconds"
+            ) from None
+        workers.append(worker)
+        rounds.append(round)
+    names, row_names = _in_order(workers), _in_order(rounds)
+    column = {name: i for i, name in enumerate(names)}
+    row = {name: i for i, name in enumerate(row_names)}
+    latencies = np.full((len(row), len(column)), math.nan)
+    seen = np.zeros(latencies.shape, bool)
+    for (number, _), worker, round, value in zip(
+        lines, workers, rounds, seconds, strict=True
+    ):
+        place = row[round], column[worker]
+        if seen[place]:
+            raise ValueError(
+                f"line {number}: worker {worker} has another answer in round {round}"
+            )
+        latencies[place], seen[place] = value, True
+    return latencies, names
+
+
+def _in_order(names: list[str]) -> tuple[str, ...]:
+    """Different names: by number where all are numbers, else as they first come."""
+    different = list(dict.fromkeys(names))
+    if all(_is_number(name) for name in different):
+        different.sort(key=float)
+    return tuple(different)
 
 
 def _read_npz(path: Path) -> _Read:

@@ -67,6 +67,7 @@ _options = {
     "sub_code": st.sampled_from([codes.interval, codes.scheme_i, codes.scheme_ii, 3]),
     "support": st.sampled_from([None, np.ones((4, 3)), np.eye(3), "x"]),
     "tolerance": st.sampled_from([1e-9, 0.0, 0.05, 1.0, np.nan, None]),
+    "unbiased": st.booleans(),
 }
 CONSTRUCTORS = [
     getattr(codes, name)

@@ -163,8 +163,8 @@ def outputs():
 
 def test_an_images_divisor_is_its_own_count(outputs):
     make, predictions, examples = outputs
-    own = make().losses_of(predictions, examples)
-    plain = make(divisor=1.0, box_weight=3.0).losses_of(predictions, examples)
+    own = jax.jit(make().losses_of)(predictions, examples)
+    plain = jax.jit(make(divisor=1.0, box_weight=3.0).losses_of)(predictions, examples)
     count = np.maximum(make().positives(examples), 1)
     assert len(set(count.tolist())) > 1
     np.testing.assert_allclose(own.classification, plain.classification / count)
@@ -185,8 +185,8 @@ def test_the_mean_count_as_divisor_is_the_batchs_loss(outputs):
         losses = make(divisor=mean).losses_of(predictions, examples)
         return sum(part.mean() for part in losses)
 
-    expected, pull = jax.value_and_grad(batchs)(predictions)
-    value, own_pull = jax.value_and_grad(separable)(predictions)
+    expected, pull = jax.jit(jax.value_and_grad(batchs))(predictions)
+    value, own_pull = jax.jit(jax.value_and_grad(separable))(predictions)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     for a, b in zip(own_pull, pull, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8)

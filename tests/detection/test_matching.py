@@ -6,7 +6,7 @@ import pytest
 from jgc.detection import Matching
 from tests.detection import helpers
 
-MATCHING = Matching()
+MATCHING = jax.jit(Matching())
 OPTIONS = {"positive_iou": 0.5, "negative_iou": 0.4, "crowd_overlap": 0.5}
 
 
@@ -18,7 +18,7 @@ def test_matches_a_loop(seed):
     kind = rng.integers(0, 3, 8)  # padding, object, crowd
     valid, crowd = kind == 1, kind == 2
     chosen, positive, ignored = helpers.match(anchors, boxes, valid, crowd, **OPTIONS)
-    matches = jax.jit(MATCHING)(anchors, boxes, valid, crowd)
+    matches = MATCHING(anchors, boxes, valid, crowd)
     np.testing.assert_array_equal(matches.positive, positive)
     np.testing.assert_array_equal(matches.ignored, ignored)
     np.testing.assert_array_equal(matches.object, chosen)
@@ -101,7 +101,7 @@ def test_forced_rules_differ_where_objects_share_a_best_anchor():
     anchors = jnp.array([[0.0, 0, 1, 1], [0, 0, 1, 0.5], [0, 0, 1, 0.5]])
     boxes = jnp.array([[0.0, 0.6, 0.1, 0.7], [0.0, 0.6, 0.1, 0.7], [0, 0.1, 0.1, 0.19]])
     found = {
-        forced: Matching(forced=forced)(
+        forced: jax.jit(Matching(forced=forced))(
             anchors, boxes, jnp.ones(3, bool), jnp.zeros(3, bool)
         )
         for forced in ("one_each", "best", "all_best")

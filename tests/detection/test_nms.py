@@ -7,6 +7,8 @@ from jgc.detection._boxes import encode
 from jgc.detection._nms import Selection, select_detections, suppress
 from tests.detection import helpers
 
+select = jax.jit(select_detections, static_argnames=("selection", "levels"))
+
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("threshold", [0.2, 0.5])
@@ -33,7 +35,7 @@ def test_candidates_are_the_best_pairs():
     rng = np.random.default_rng(0)
     anchors = jnp.asarray(helpers.random_boxes(rng, 50, most=0.3))
     logits = jnp.asarray(rng.normal(size=(50, 7)), jnp.float32)
-    found = select_detections(
+    found = select(
         logits,
         jnp.zeros((50, 4)),
         anchors,
@@ -71,7 +73,7 @@ def test_perfect_outputs_give_the_objects():
 
 def test_slots_beyond_the_candidates_are_empty():
     anchors = jnp.array([[0.0, 0, 0.5, 0.5]])
-    found = select_detections(
+    found = select(
         jnp.zeros((1, 2)),
         jnp.zeros((1, 4)),
         anchors,
@@ -90,7 +92,7 @@ def test_candidates_by_scope_are_a_loops(scope):
     selection = Selection(
         max_detections=30, candidates=30, nms_iou=0.3, score_threshold=0.4, scope=scope
     )
-    found = select_detections(
+    found = select(
         jnp.asarray(logits),
         jnp.zeros((60, 4)),
         jnp.asarray(anchors),
@@ -119,8 +121,6 @@ def test_candidates_by_scope_are_a_loops(scope):
 def test_boxes_are_relative_to_the_image_not_its_padding():
     anchors = jnp.array([[0.0, 0.0, 0.3, 0.4], [0.3, 0.4, 0.9, 0.9]])
     logits = jnp.array([[2.0], [1.0]])
-    found = select_detections(
-        logits, jnp.zeros((2, 4)), anchors, extent=jnp.array([0.6, 0.8])
-    )
+    found = select(logits, jnp.zeros((2, 4)), anchors, extent=jnp.array([0.6, 0.8]))
     expected = [[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]]
     np.testing.assert_allclose(found.boxes[:2], expected, atol=1e-6)

@@ -47,8 +47,9 @@ def finish(process, *, code, seconds=120):
     return errors
 
 
-def wait_for_any(folder, pattern, process):
-    """Until `folder` has what matches, while the process runs."""
-    while not any(folder.glob(pattern)) and process.poll() is None:
+def wait_for_another(folder, pattern, process):
+    """Until `folder` has one more that matches, while the process runs."""
+    before = set(folder.glob(pattern))
+    while set(folder.glob(pattern)) <= before and process.poll() is None:
         time.sleep(0.005)
     assert process.poll() is None, process.stderr.read()

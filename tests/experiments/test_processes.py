@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from jgc._files import read_json_lines
-from tests.experiments.helpers import LOGISTIC, finish, start_experiment, wait_for_any
+from tests.experiments.helpers import (
+    LOGISTIC,
+    finish,
+    start_experiment,
+    wait_for_another,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +56,7 @@ def test_killed_and_resumed_they_train_as_one_does(tmp_path, port):
     finish(start_experiment("train", *LOGISTIC, f"--workdir={alone}"), code=0)
 
     first, second = start([together] * 2, port=port)
-    wait_for_any(together, "runs/*/checkpoints/[1-9]*", first)
+    wait_for_another(together, "runs/*/checkpoints/[1-9]*", first)
     os.kill(second.pid, signal.SIGKILL)
     errors = finish(first, code=1)
     assert errors.splitlines()[-1].startswith("error: another process ended; the same")

@@ -24,6 +24,8 @@ def test_defaults_are_accepted():
         ("deadlines", (1.1, 1.1), "no repetition"),
         ("schemes", ("straggler_free", "magic"), "interval"),
         ("model.compute_dtype", "float16", "bfloat16, float32"),
+        ("model.name", "yolo", "retinanet, ssdlite"),
+        ("model.divisor", "batch", "image, split"),
         ("optimizers", ("magic",), "adam, momentum, sgd, two_track_adam"),
         ("noise_ratios", (1.0, 0.0), "above 0"),
         ("noise_ratios", (float("inf"),), "finite"),

@@ -1,5 +1,6 @@
 """How an experiment ends when it is not let finish, and how it starts again."""
 
+import errno
 import os
 import resource
 import signal
@@ -9,20 +10,26 @@ import sys
 import pytest
 
 from experiments.common.stopping import full_disk
-from tests.experiments.helpers import LOGISTIC, finish, start_experiment, wait_for_any
+from tests.experiments.helpers import (
+    LOGISTIC,
+    finish,
+    start_experiment,
+    wait_for_another,
+)
 
 CHECKPOINT = "runs/*/checkpoints/[1-9]*"
 
 
-def start(workdir, **options):
-    return start_experiment("train", *LOGISTIC, f"--workdir={workdir}", **options)
+def start(workdir, *more, **options):
+    workdir = f"--workdir={workdir}"
+    return start_experiment("train", *LOGISTIC, workdir, *more, **options)
 
 
 @pytest.mark.slow
 def test_a_signal_ends_in_one_line_and_the_folder_is_free_again(tmp_path):
     for number in (signal.SIGTERM, signal.SIGINT):
         process = start(tmp_path)
-        wait_for_any(tmp_path, CHECKPOINT, process)
+        wait_for_another(tmp_path, CHECKPOINT, process)
         if number == signal.SIGTERM:  # while it runs, nobody else does
             intruder = finish(start(tmp_path), code=1)
             last = intruder.splitlines()[-1]
@@ -34,16 +41,31 @@ def test_a_signal_ends_in_one_line_and_the_folder_is_free_again(tmp_path):
             f"stopped by {number.name}; the same command goes on where this one stopped"
         )
         assert "Traceback" not in errors
-    # What was compiled is kept, also by a start that was stopped.
-    errors = finish(start(tmp_path), code=0)
-    assert "resumed after iteration" in errors
-    again = finish(start(tmp_path / "another"), code=0)
-    assert "Compiled 0 programs, found" in again
+    assert "resumed after iteration" in finish(start(tmp_path), code=0)
+
+
+@pytest.mark.slow
+def test_the_second_start_compiles_nothing(tmp_path):
+    """But where it is told to keep nothing."""
+    cache = f"--compilation_cache={tmp_path / 'cache'}"
+    short = "--config.num_iterations=5"
+    lines = [
+        finish(start(tmp_path / name, short, option), code=0).splitlines()[-1]
+        for name, option in (
+            ("a", cache),
+            ("b", cache),
+            ("c", "--compilation_cache=off"),
+        )
+    ]
+    assert "Compiled 0 programs" not in lines[0]
+    assert "found 0" not in lines[1]
+    assert "Compiled 0 programs" in lines[1]
+    assert "Compiled" not in lines[2]
 
 
 @pytest.mark.slow
 def test_no_room_ends_in_one_line(tmp_path):
-    """A limit on the size of files stands for a full disk: another errno, that is all."""
+    """A limit on the size of files stands for a full disk; its errno is another."""
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -56,19 +78,13 @@ def test_no_room_ends_in_one_line(tmp_path):
     finish(start(tmp_path), code=0)
 
 
-@pytest.mark.parametrize("make", [OSError, lambda n, text: RuntimeError(text)])
-def test_full_disks_are_found_behind_other_errors(make):
-    for number in ("ENOSPC", "EDQUOT"):
-        import errno
-
-        code = getattr(errno, number)
-        try:
-            try:
-                raise make(code, os.strerror(code))
-            except Exception as error:
-                raise ValueError("could not save") from error
-        except ValueError as error:
-            assert os.strerror(code) in full_disk(error)
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("of_a_library", [False, True])
+def test_full_disks_are_found_behind_other_errors(code, of_a_library):
+    text = os.strerror(code)
+    outer = ValueError("could not save")
+    outer.__cause__ = RuntimeError(text) if of_a_library else OSError(code, text)
+    assert text in full_disk(outer)
     assert full_disk(ValueError("another")) is None
 
 

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from experiments.train.tasks.detection_model import make_detector, with_mean_divisor
 from experiments.train.tasks.detection_picture import draw_comparison
 from experiments.train.tasks.task import Task
 from jgc._cache import user_cache
-from jgc.detection import CocoScores, Detector, Examples, evaluate, ssdlite
+from jgc.detection import CocoScores, Detector, Examples, evaluate
 from jgc.detection.data import (
     DetectionSource,
     ImageExamples,
@@ -145,14 +146,10 @@ def load_detection_task(config: Any) -> DetectionTask:
         # Of images that are streamed, as many are scored as there are to validate on.
         scored = num_train if stream is None else len(validation.image_ids)
         train = _load(source, config, limit=min(num_train, scored))
-    detector = ssdlite(
-        num_classes=len(source.class_names),
-        image_size=config.model.image_size,
-        width=config.model.width,
-        strides=config.model.strides,
-        min_scale=config.model.min_scale,
-        dtype=jnp.dtype(config.model.compute_dtype),
-    )
+    detector = make_detector(config.model, num_classes=len(source.class_names))
+    if config.model.divisor == "split":
+        detector = with_mean_divisor(detector, _batches(train.examples))
+        _LOG.info("An image has %.1f positive anchors in the mean", detector.divisor)
     return DetectionTask(
         detector=detector,
         train=train,

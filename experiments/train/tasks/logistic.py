@@ -12,9 +12,6 @@ from experiments.train.tasks.task import Task
 from jgc.training import arrays
 from jgc.training._loss import Params
 
-# The scales of the features, from 10^−1 to 10^1: what a second moment evens out.
-_SCALES = (-1.0, 1.0)
-
 
 def make_task(config: Any) -> Task:
     """log(1 + e^{−y (xᵀβ + b)}) + λ/2 ‖β‖², y = ±1, from β = 0.
@@ -24,9 +21,12 @@ def make_task(config: Any) -> Task:
     """
     settings, n = config.logistic, config.num_partitions
     total = settings.num_train + settings.num_validation
+    low, high = settings.log_scales
     x, signal, partition = make_data(total, settings.dimension, n)
     examples = {
-        "features": np.float32(x * np.logspace(*_SCALES, settings.dimension)),
+        "features": np.float32(
+            x * np.logspace(low, high, settings.dimension)
+        ),
         "positive": signal > 0,
     }
     # Spread evenly: make_data has partitions one after another.

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Arguments of a design; equal recipes compile once.
+    """Arguments of a design.
+
+    Recipes of one kind are equal, so that a design for another similarity or law
+    compiles nothing again; what `jit` returns has the recipe that it was traced with,
+    as plans have their names.
 
     Attributes:
         constructor: called with a plan and the rest.
         name: in print.
         is_unbiased: as in `Decoder`.
         gradients: of the design, for its n partitions.
-        options: further keyword arguments; compared by identity.
+        options: further keyword arguments.
     """
 
     constructor: Callable[..., "Tilted"]
@@ -36,20 +40,9 @@ class Recipe:
         return hash(self._identity())
 
     def _identity(self) -> tuple[object, ...]:
-        same = self.gradients
-        return (
-            self.constructor,
-            self.name,
-            same.similarity,
-            id(same.matrix) if same.matrix is not None else None,
-            tuple((name, _key(value)) for name, value in self.options),
-        )
+        return (self.constructor, self.name, self.is_unbiased)
 
     def design(self, plan: CodingPlan, **changed: Any) -> "Tilted":
         """The same for another plan, but for what is changed."""
         options = dict(self.options) | changed
         return self.constructor(plan, gradients=self.gradients, **options)
-
-
-def _key(value: object) -> object:
-    return value if value is None or isinstance(value, int | float) else id(value)

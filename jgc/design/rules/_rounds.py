@@ -1,0 +1,75 @@
+"""What a waiting rule makes of recorded rounds: their lengths, and who is decoded."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from numpy.typing import ArrayLike
+
+from jgc.design.rules._rules import Rule
+
+
+class Rounds(NamedTuple):
+    """Rounds under a rule.
+
+    Attributes:
+        waited: seconds that each round took (T,).
+        answered: I_i of each round (T, k).
+    """
+
+    waited: Float[np.ndarray, " T"]
+    answered: Bool[np.ndarray, "T k"]
+
+
+def play(rule: Rule, seconds: ArrayLike, *, interruptible: bool = True) -> Rounds:
+    """Plays rounds under a rule, in the order recorded.
+
+    Args:
+        rule: of `jgc.design.rules`.
+        seconds: that the workers take in each round under their loads (T, k).
+        interruptible: whether a late worker drops its work when the next round begins.
+            One that cannot finishes it first, and begins late: what it takes then
+            counts from when it is free, so that with deadlines one slow answer makes
+            the next late as well.
+
+    Example:
+        >>> import jgc
+        >>> from jgc.design import rules
+        >>> plan = jgc.codes.uncoded([0.1, 0.1], num_partitions=2)
+        >>> rounds = [[1.0, 3.0], [1.0, 1.0]]
+        >>> play(rules.deadline(plan, 2.0), rounds).answered.tolist()
+        [[True, False], [True, True]]
+        >>> carried = play(rules.deadline(plan, 1.5), rounds, interruptible=False)
+        >>> carried.answered.tolist()  # 1.5 s late, the second is not there either
+        [[True, False], [True, False]]
+    """
+    rows = jnp.asarray(seconds)
+    waited, answered = (_fresh if interruptible else _carried)(rule, rows)
+    return Rounds(np.asarray(waited, np.float64), np.asarray(answered))
+
+
+@jax.jit
+def _fresh(
+    rule: Rule, seconds: Float[Array, "T k"]
+) -> tuple[Float[Array, " T"], Bool[Array, "T k"]]:
+    return jax.vmap(rule)(seconds)
+
+
+@jax.jit
+def _carried(
+    rule: Rule, seconds: Float[Array, "T k"]
+) -> tuple[Float[Array, " T"], Bool[Array, "T k"]]:
+    def round(
+        busy: Float[Array, " k"], row: Float[Array, " k"]
+    ) -> tuple[Float[Array, " k"], tuple[Array, Array]]:
+        done = busy + row  # from the beginning of this round
+        waited, answered = rule(done)
+        left = jnp.where(answered, 0, jnp.maximum(done - waited, 0))
+        # Workers without data and workers that are never heard of again stay as
+        # they are: inf − inf would poison the rounds that follow.
+        return jnp.where(jnp.isfinite(left), left, jnp.inf), (waited, answered)
+
+    start = jnp.zeros(seconds.shape[1], seconds.dtype)
+    return jax.lax.scan(round, start, seconds)[1]

@@ -1,0 +1,94 @@
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from experiments.replay import virtual_time
+from jgc import codes, decoders
+from jgc.design import rules
+from jgc.stragglers import trace, with_load
+from jgc.training import arrays, partitioned
+from tests.experiments.helpers import run_experiment
+
+RNG = np.random.default_rng(0)
+SECONDS = 1 + RNG.exponential(size=(8, 4))
+
+
+def test_a_replayed_step_is_the_step_of_the_decoded_gradient():
+    x = RNG.normal(size=(12, 2))
+    assignment = np.arange(12) // 3
+
+    def loss(params, examples):
+        return ((examples - params) ** 2).sum(-1)
+
+    plan = codes.uncoded(np.zeros(4), num_partitions=4)
+    latencies = with_load(trace(SECONDS), work_fraction=0.0)
+    rule = rules.first(plan, 2)
+    found = virtual_time.schedule(plan, decoders.rescaled, rule, latencies)
+    np.testing.assert_allclose(found.waited, np.sort(SECONDS)[:, 1], rtol=1e-6)
+    data = partitioned(arrays(jnp.asarray(x)), assignment, num_partitions=4)
+    losses = virtual_time.losses_of(
+        loss,
+        optax.sgd,
+        jnp.zeros(2),
+        data,
+        jnp.asarray(found.coefficients),
+        jnp.array([0.1, 0.2]),
+        iterations=12,
+    )
+    for row, step in zip(losses, (0.1, 0.2), strict=True):
+        params = np.zeros(2)
+        for t in range(12):
+            assert row[t] == pytest.approx(((x - params) ** 2).sum(1).mean(), rel=1e-4)
+            fastest = np.argsort(SECONDS[t % 8])[:2]
+            own = np.isin(assignment, fastest)
+            params = params - step * 2 * (params - x[own]).mean(0)
+
+
+def test_time_to_a_target_is_that_of_the_best_step_size():
+    losses = np.array([[1.0, 0.5, 0.25, 0.125], [1.0, 0.1, 0.01, 0.001], [1, 9, 9, 9]])
+    at = np.array([0.0, 2.0, 3.0, 7.0])
+    assert virtual_time.seconds_to(0.01, losses, at, 0.0) == (pytest.approx(3.0), 1)
+    seconds, best = virtual_time.seconds_to(0.125, losses[:1], at, 0.0)
+    assert (seconds, best) == (pytest.approx(7.0), 0)
+    assert virtual_time.seconds_to(1e-9, losses, at, 0.0)[0] == np.inf
+    np.testing.assert_allclose(virtual_time.begins([1.0, 2.0], 4), [0, 1, 3, 4])
+
+
+def test_a_killed_replay_goes_on(tmp_path):
+    path = tmp_path / "trace.csv"
+    header = ",".join(f"w{i}" for i in range(4))
+    np.savetxt(path, SECONDS, delimiter=",", header=header, comments="")
+    workdir = tmp_path / "replay"
+    arguments = (
+        "replay",
+        "--config=configs/replay/trace.py",
+        f"--trace={path}",
+        f"--workdir={workdir}",
+        "--config.methods=('advised','wait for all','first m, rescale')",
+        "--config.references=('local steps','asynchronous SGD')",
+        "--config.iterations=60",
+        "--config.step_sizes=5",
+        "--config.train.logistic.num_train=200",
+        "--config.order=sorted",
+    )
+    result = run_experiment(*arguments)
+    assert result.returncode == 0, result.stderr
+    runs = sorted((workdir / "runs").glob("*.json"))
+    names = [json.loads(run.read_text())["method"] for run in runs]
+    assert names.count("wait for all") == 1
+    assert {"advised", "local steps", "asynchronous SGD"} <= set(names)
+    table = (workdir / "table.md").read_text()
+    assert "predicted" in result.stdout
+    kept = [run.read_text() for run in runs]
+    runs[0].unlink()
+    (workdir / "table.md").unlink()
+    again = run_experiment(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("/5 ") + again.stderr.count(f"/{len(runs)} ") >= 1
+    assert [run.read_text() for run in runs] == kept
+    assert (workdir / "table.md").read_text() == table
+    other = run_experiment(*arguments, "--config.work_fraction=0.5")
+    assert "other settings of config.work_fraction" in other.stderr
