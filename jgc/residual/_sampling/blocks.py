@@ -233,6 +233,8 @@ def variables(
 ) -> Float[Array, "variables trials"]:
     """The weight of each mask; times its error; times its controls, if any."""
     error = evaluator.errors(mask)
+    if not sampling.is_fixed:
+        error = evaluator.without_rounding(error)
     needs_lost = sampling.controlled or not (sampling.is_fixed or proposals is None)
     lost = partitions_lost(evaluator.plan, mask) if needs_lost else None
     if proposals is None:
