@@ -25,6 +25,7 @@ import jgc
 from benchmarks.machine import describe_machine
 from benchmarks.timing import seconds
 from jgc import distributed
+from jgc.codecs import full
 from jgc.distributed import WorkerPool, wait_for
 from jgc.distributed._worker import Question, Work, Worker
 from jgc.training import Job, arrays, partitioned
@@ -64,7 +65,12 @@ def main() -> None:
     alone = Worker()
     shape = jax.ShapeDtypeStruct(params.shape, params.dtype)
     words = np.asarray(jax.random.key_data(key))
-    alone.setup(Work(loss=as_loss(loss), params=shape), None, data.select([0]), words)
+    alone.setup(
+        Work(loss=as_loss(loss), params=shape, codec=full()),
+        None,
+        data.select([0]),
+        words,
+    )
     ones = np.ones(1, np.float32)
 
     def work() -> None:

@@ -119,7 +119,7 @@ def random_bits(repeats: int) -> None:
     count = 1 << 22
     rng = np.random.default_rng(0)
     words = random_masks.key_words(KEY)
-    limits = random_masks.thresholds(np.full(16, 0.3))
+    limits = random_masks.thresholds(np.full((1, 16), 0.3))
 
     @jax.jit
     def masks() -> jax.Array:

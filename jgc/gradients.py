@@ -18,13 +18,13 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from jgc import _checks
-from jgc._following import Following, Similarity, following
+from jgc._similarity import Similarity, SimilarityEstimator, following
 
 __all__ = [
-    "Following",
     "Gradients",
     "GradientsLike",
     "Similarity",
+    "SimilarityEstimator",
     "as_gradients",
     "as_similarity",
     "common",

@@ -33,9 +33,12 @@ def write_report(rows: list[dict[str, Any]], workdir: Path) -> None:
 
 
 def disagreement(row: dict[str, Any]) -> float | None:
-    """The largest |Monte Carlo − reference| in standard errors; None without one."""
+    """The largest |Monte Carlo − reference| in standard errors.
+
+    None without a reference, or where the sample supports no standard error.
+    """
     reference = row["exact"] or row["enumeration"]
-    if reference is None:
+    if reference is None or not np.isfinite(row["standard_error"]).any():
         return None
     difference = np.abs(np.subtract(row["monte_carlo"], reference))
     # An error without variance agrees to rounding, which is no standard error.
@@ -58,9 +61,14 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _mean(row["enumeration"]),
         _mean(row["monte_carlo"]),
         # Draws meet the same random bits, so their errors may all lean one way.
-        f"{np.mean(row['standard_error']):.1g}",
+        _standard_error(row),
         "–" if found is None else f"{found:.2f}",
     ]
+
+
+def _standard_error(row: dict[str, Any]) -> str:
+    mean = np.mean(row["standard_error"])
+    return f"{mean:.1g}" if np.isfinite(mean) else "unknown"
 
 
 def _mean(values: list[float] | None) -> str:
@@ -79,10 +87,11 @@ def draw_errors(rows: list[dict[str, Any]]) -> Figure:
         case = row["case"]
         panel = panels.index((case["num_workers"], case["similarity"]))
         style = styles[row["title"]]
+        bar = np.mean(row["standard_error"])
         axes[panel, deadlines.index(case["deadline"])].errorbar(
             row["load"],
             np.mean(row["monte_carlo"]),
-            yerr=np.mean(row["standard_error"]),
+            yerr=bar if np.isfinite(bar) else None,
             color=style.color,
             marker=style.marker,
             linestyle="none",

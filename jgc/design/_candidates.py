@@ -30,6 +30,7 @@ _QUANTILES = (0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.98, 0.995)
 # A rule that waits for somebody gives up at this multiple of the longest wait in the
 # trace, in medians of the round: what was never seen must not hold everyone up.
 _PATIENCE = 1.5
+_AFTER = 1 + 1e-6
 
 
 def candidates(setting: Setting) -> Iterator[tuple[float, Candidate]]:
@@ -126,7 +127,8 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
     # The median as `rules.relative` has it: of an even number the lower of two.
     middle = np.sort(seconds, axis=1)[:, (k + 1) // 2 - 1]
     for quantile in _QUANTILES:
-        tau = float(np.quantile(first, quantile, method="lower"))
+        # A little after an answer, which rounding must not make late on a device.
+        tau = _AFTER * float(np.quantile(first, quantile, method="lower"))
         if tau <= 0 or not np.isfinite(tau):
             continue
         waited = np.minimum(tau, last)
@@ -148,6 +150,7 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
         with np.errstate(invalid="ignore", divide="ignore"):
             multiples = first / middle[:, None]
             multiple = float(np.quantile(multiples, quantile, method="lower"))
+            multiple *= _AFTER
         if not np.isfinite(multiple) or multiple < 1:
             continue
         waited = np.minimum(multiple * middle, last)

@@ -72,6 +72,14 @@ def trace_survival(recorded: Trace, *, prior: BetaPrior | None = None) -> Surviv
         prior: Beta(a, b) of each p_i, the same at every τ; by default fitted to the
             workers at each τ (`fit_beta_prior`). A fixed one adds up over workers: by
             Jeffreys', 256 that were never seen to answer in 20 rounds make a D of 6.
+
+    Example:
+        >>> from jgc.stragglers import trace
+        >>> from jgc.stragglers.estimation import BetaPrior
+        >>> recorded = trace([[1.0, 3.0], [1.0, 1.5]])
+        >>> jeffreys = BetaPrior(0.5, 0.5)
+        >>> trace_survival(recorded, prior=jeffreys)(2.0).round(3).tolist()
+        [0.167, 0.5]
     """
     rounds = recorded.num_rounds
 
@@ -104,6 +112,12 @@ def deadline_curve(
 
     Raises:
         ValueError: a deadline that is not positive, or a negative overhead.
+
+    Example:
+        >>> from jgc.stragglers import exponential
+        >>> curve = deadline_curve(exponential([1.0, 1.0]).survival, [0.5, 1.0, 2.0])
+        >>> curve.error.round(3).tolist()
+        [0.771, 0.291, 0.078]
     """
     overhead = _checks.scalar("overhead", overhead, low=0.0)
     tau = np.unique(_checks.vector("deadlines", deadlines))
@@ -137,6 +151,11 @@ def best_deadline(
     Raises:
         ValueError: no worker ever answers; or the time only falls as τ goes to 0, as
             for `exponential` without overhead, whose workers may answer at once.
+
+    Example:
+        >>> from jgc.stragglers import shifted_exponential
+        >>> round(best_deadline(shifted_exponential([1.0, 1.0], shift=1.0)), 2)
+        1.77
     """
     if isinstance(source, Trace):
         survival = trace_survival(source, prior=prior)
@@ -174,6 +193,12 @@ def draw_deadlines(curve: DeadlineCurve, *, chosen: float | None = None) -> "Fig
 
     Raises:
         ImportError: matplotlib is not installed (extra "plots").
+
+    Example:
+        >>> from jgc.stragglers import exponential
+        >>> curve = deadline_curve(exponential([1.0, 1.0]).survival, [0.5, 1.0, 2.0])
+        >>> len(draw_deadlines(curve).axes)
+        2
     """
     figure: Any = require("matplotlib.figure", extra="plots").Figure(
         figsize=(10, 4), layout="constrained"

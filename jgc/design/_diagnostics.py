@@ -44,7 +44,15 @@ class Diagnostics(NamedTuple):
 
 
 def diagnose(plan: CodingPlan) -> Diagnostics:
-    """Costs, signs, bias and residual errors of a plan, in O(E)."""
+    """Costs, signs, bias and residual errors of a plan, in O(E).
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> found = diagnose(plan)
+        >>> found.load, round(found.aligned / 4, 3)  # 1/D
+        (1.5, 0.2)
+    """
     sizes = plan.batch_sizes
     alpha = plan.edge_alpha()
     return Diagnostics(
@@ -63,6 +71,12 @@ def draw_plan(plan: CodingPlan) -> "Figure":
 
     Raises:
         ImportError: matplotlib is not installed (extra "plots").
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> draw_plan(plan).axes[0].get_title()
+        'interval: α, load 1.50'
     """
     figure = _new_figure((7, 5))
     axis = figure.subplots()
@@ -112,6 +126,13 @@ def draw_error_against_load(plans: Sequence[CodingPlan]) -> "Figure":
     Raises:
         ImportError: matplotlib is not installed (extra "plots").
         ValueError: no plan, or plans with different numbers of partitions.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> dense = jgc.codes.dense([0.2, 0.5], num_partitions=2)
+        >>> len(draw_error_against_load([plan, dense]).axes)
+        2
     """
     sizes = sorted({plan.num_partitions for plan in plans})
     if len(sizes) != 1:

@@ -48,8 +48,8 @@ def library(setting: Setting) -> Iterator[Candidate]:
             makers.append(_Maker(least, 2.0, graph, decoders.graph))
     for maker in makers:
         recorded = latencies.seconds(maker.load / k)
-        for quantile in (0.7, 0.85, 0.95):
-            tau = float(np.quantile(recorded, quantile, method="lower"))
+        for quantile in (0.5, 0.6, 0.7, 0.8, 0.88, 0.95):
+            tau = float(np.quantile(recorded, quantile, method="lower")) * (1 + 1e-6)
             if np.isfinite(tau) and tau > 0:
                 yield from _by_deadline(setting, maker, tau)
     for stragglers in (1, 2, 3):

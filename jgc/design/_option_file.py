@@ -51,6 +51,16 @@ def save_option(
     Raises:
         ValueError: a decoder or a rule that cannot be written down.
         OSError: `path` cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> rule = rules.first(plan, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_option(plan, jgc.decoders.fixed, rule, f"{folder}/option.npz")
+        ...     load_option(f"{folder}/option.npz").rule.name
+        'for the first 1'
     """
     names = [name for name, known in _DECODERS.items() if known is decoder]
     if not names:
@@ -67,6 +77,16 @@ def holds_option(path: str | Path) -> bool:
     Raises:
         ValueError: it holds no plan.
         OSError: it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> rule = rules.first(plan, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_option(plan, jgc.decoders.fixed, rule, f"{folder}/option.npz")
+        ...     holds_option(f"{folder}/option.npz")
+        True
     """
     return {"decoder", "rule"} <= read_plan(path)[1].keys()
 
@@ -77,6 +97,16 @@ def load_option(path: str | Path) -> Runnable:
     Raises:
         ValueError: the file holds something else, or a plan alone; names it.
         OSError: it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> rule = rules.first(plan, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_option(plan, jgc.decoders.fixed, rule, f"{folder}/option.npz")
+        ...     load_option(f"{folder}/option.npz").decoder.name
+        'fixed'
     """
     plan, about = read_plan(path)
     if not {"decoder", "rule"} <= about.keys():

@@ -32,6 +32,15 @@ def save_plan(plan: CodingPlan, path: str | Path, **about_it: Any) -> None:
     Raises:
         ValueError: a batch of plans.
         OSError: `path` cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_plan(plan, f"{folder}/plan.npz")
+        ...     load_plan(f"{folder}/plan.npz").name
+        'interval'
     """
     if np.ndim(plan.weights) != 1:
         raise ValueError(f"plan must be one, got a batch {np.shape(plan.weights)[:-1]}")
@@ -56,6 +65,14 @@ def load_plan(path: str | Path) -> CodingPlan:
     Raises:
         ValueError: the file holds something else, or is damaged; names it.
         OSError: it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "plan.npz").write_text("something else")
+        ...     load_plan(f"{folder}/plan.npz")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: ...plan.npz is not a plan that jgc wrote: ...
     """
     return read_plan(path)[0]
 

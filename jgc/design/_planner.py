@@ -100,6 +100,17 @@ def advise(
     Raises:
         ValueError: an argument out of its range, neither or both of `work_fraction` and
             `slope`, or a capacity that the data does not fit into.
+
+    Example:
+        >>> import jgc
+        >>> rng = np.random.default_rng(0)
+        >>> seconds = 1 + rng.exponential(0.05, (40, 4))
+        >>> seconds[:, 3] += np.where(rng.random(40) < 0.3, 20.0, 0.0)  # often hangs
+        >>> options = jgc.advise(jgc.stragglers.trace(seconds), work_fraction=0.1)
+        >>> best = options[0]
+        >>> waited, answered = best.rule([1.0, 1.1, 1.05, 21.0])
+        >>> best.relative_seconds < 0.5, bool(waited < 3)
+        (True, True)
     """
     latencies = with_load(
         trace, work_fraction=work_fraction, slope=slope, recorded_load=recorded_load
@@ -124,6 +135,12 @@ def search(
 
     Raises:
         ValueError: as in `advise`.
+
+    Example:
+        >>> from jgc.stragglers import trace, with_load
+        >>> rows = trace(np.ones((5, 3)))  # nobody is ever late
+        >>> search(with_load(rows, work_fraction=1.0))[0].name
+        'wait for all'
     """
     tell = progress or (lambda part, what: None)
     k = latencies.recorded.num_workers

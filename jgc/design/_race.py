@@ -91,9 +91,15 @@ def _offsets(n: int) -> tuple[Float[np.ndarray, "n draws"], Float[np.ndarray, " 
 def effect(
     waited: Float[np.ndarray, " R"], coefficients: Float[np.ndarray, "R n"]
 ) -> Effect:
-    """The effect of rounds with these coefficients."""
+    """The effect of rounds with these coefficients.
+
+    They are scaled to a mean of 1 over all rounds: step sizes are tuned for each option
+    on a grid, and a common factor must not buy a step between its points.
+    """
     n = coefficients.shape[1]
     sampling, contrast = _offsets(n)
+    mean = coefficients.mean()
+    coefficients = coefficients / mean if mean > 0 else coefficients
     return Effect(
         np.asarray(waited, np.float64),
         coefficients.mean(1),

@@ -55,6 +55,13 @@ def redesign(
 
     Warns:
         jgc.codes.NegativeCoefficientWarning: some α < 0, as in `on_placement`.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> moved = redesign(plan, [0.5, 0.2])
+        >>> float(np.abs(residual.bias(moved)).max()) < 1e-12
+        True
     """
     rho = as_similarity(gradients, plan.num_partitions)
     tolerance = _checks.scalar("tolerance", tolerance, low=0)

@@ -38,6 +38,15 @@ def sensitivity(
         options: of `search`.
         assumptions: names, and traces of the same workers.
         progress: `progress(part)`.
+
+    Example:
+        >>> from jgc.design import search
+        >>> from jgc.stragglers import trace, with_load
+        >>> rows = trace(np.ones((5, 3)))
+        >>> loaded = with_load(rows, work_fraction=1.0)
+        >>> table = sensitivity(search(loaded)[:1], [("all is work", loaded)])
+        >>> table.relative_seconds.round(2).tolist()
+        [[1.0]]
     """
     table = np.empty((len(options), len(assumptions)))
     for column, (_, latencies) in enumerate(assumptions):

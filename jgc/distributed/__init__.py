@@ -15,7 +15,7 @@ wrong shape are not decoded. For the same masks the answer is that of
 
 from jgc.distributed import faults
 from jgc.distributed._latency_log import LatencyLog
-from jgc.distributed._path import Details, ray
+from jgc.distributed._path import ray
 from jgc.distributed._policies import (
     Policy,
     Waiting,
@@ -25,13 +25,17 @@ from jgc.distributed._policies import (
     wait_for_error,
 )
 from jgc.distributed._pool import WorkerPool
+from jgc.distributed._round import Details
+from jgc.distributed._watching import Watch, WorkerView
 
 __all__ = [
     "Details",
     "LatencyLog",
     "Policy",
     "Waiting",
+    "Watch",
     "WorkerPool",
+    "WorkerView",
     "faults",
     "fixed_deadline",
     "ray",

@@ -1,25 +1,25 @@
 """Workers in processes: sends parameters, waits, decodes what came, updates."""
 
 import functools
-import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from jgc._plan import CodingPlan
-from jgc.decoders import Decoder
+from jgc.codecs import Codec, full
 from jgc.distributed._by_worker import by_worker
-from jgc.distributed._messages import Answer, Expected, why_rejected
-from jgc.distributed._policies import Policy, Waiting
+from jgc.distributed._messages import Expected, Header
+from jgc.distributed._policies import Policy
 from jgc.distributed._pool import WorkerPool
+from jgc.distributed._round import Round
+from jgc.distributed._summing import Decoding, message_keys
 from jgc.distributed._worker import Question, Work, message_function, vector_of
 from jgc.distributed.faults import Fault
 from jgc.training import Job, Report, Run, TrainingPath, TrainState
@@ -37,32 +37,6 @@ from jgc.training._loss import (
 )
 from jgc.training._state import apply_gradient, init_state, overall, positive_chunk
 
-_LOG = logging.getLogger(__name__)
-
-
-class Details(NamedTuple):
-    """What an iteration on processes saw beside its report.
-
-    Attributes:
-        latencies: seconds from sending the parameters to having the answer (k,);
-            infinite where none came in time.
-        waited: seconds spent waiting for workers.
-        rejected: messages that were not sound, or tasks that raised.
-        dropped: messages or failures of earlier iterations, which came too late.
-        lost: workers that died or hung.
-    """
-
-    latencies: Float[np.ndarray, " k"]
-    waited: float
-    rejected: int
-    dropped: int
-    lost: int
-
-
-class _Collected(NamedTuple):
-    answers: dict[int, Answer]
-    details: Details
-
 
 def ray(
     loss: LossLike,
@@ -70,6 +44,7 @@ def ray(
     *,
     pool: WorkerPool,
     policy: Policy,
+    codec: Codec | None = None,
     chunk_size: int | None = None,
     delays: Float[np.ndarray, "T k"] | None = None,
     faults: Sequence[Fault] = (),
@@ -87,6 +62,7 @@ def ray(
         optimizer: any optax transformation; one of two tracks for a decoder of two.
         pool: of as many workers as a job's plan.
         policy: how long to wait, such as `fixed_deadline(0.5)`.
+        codec: of the messages, such as `jgc.codecs.int8()`; None: as they are.
         chunk_size: examples in one pass of a worker, see `Work`.
         delays: seconds that worker i sleeps before its task of iteration t, at
             [t mod T, i], for experiments.
@@ -102,92 +78,117 @@ def ray(
             for other workers, or a loss that mixes examples.
         RuntimeError: in `init`, a worker cannot be set up; in `step`, every worker that
             holds data sent what had to be rejected.
+
+    Example:
+        >>> from jgc.distributed import fixed_deadline
+        >>> path = ray(loss, optax.sgd(0.1), pool=pool, policy=fixed_deadline(0.5))
+        ... # doctest: +SKIP
+        >>> with path(Job(plan=plan, data=data)) as run:  # doctest: +SKIP
+        ...     state, report = run.step(run.init(key, params))
     """
     if not callable(policy):
         raise ValueError(
             "policy must be one of jgc.distributed, such as fixed_deadline(0.5), got "
             f"{policy!r}"
         )
-    own_loss, chunk = as_loss(loss), positive_chunk(chunk_size)
+    if codec is not None and not isinstance(codec, Codec):
+        raise ValueError(f"codec must be None or of jgc.codecs, got {codec!r}")
+    options = _Options(
+        as_loss(loss),
+        optimizer,
+        pool,
+        policy,
+        full() if codec is None else codec,
+        positive_chunk(chunk_size),
+        delays,
+        tuple(faults),
+    )
 
     @contextmanager
     def open_run(job: Job) -> Iterator[Run]:
-        driver = _Driver(job, own_loss, optimizer, pool, policy, chunk, delays, faults)
+        driver = _Driver(job, options)
         yield Run(driver.init, driver.step)
 
     return open_run
 
 
+class _Options(NamedTuple):
+    """What a path was made of."""
+
+    loss: Loss
+    optimizer: optax.GradientTransformation
+    pool: WorkerPool
+    policy: Policy
+    codec: Codec
+    chunk_size: int | None
+    delays: Float[np.ndarray, "T k"] | None
+    faults: tuple[Fault, ...]
+
+
 class _Driver:
     """One run."""
 
-    def __init__(
-        self,
-        job: Job,
-        loss: Loss,
-        optimizer: optax.GradientTransformation,
-        pool: WorkerPool,
-        policy: Policy,
-        chunk_size: int | None,
-        delays: Float[np.ndarray, "T k"] | None,
-        faults: Sequence[Fault],
-    ) -> None:
-        self._job, self._loss, self._optimizer = job, loss, optimizer
-        self._pool, self._policy = pool, policy
-        self._chunk_size, self._delays, self._faults = chunk_size, delays, faults
+    def __init__(self, job: Job, options: _Options) -> None:
+        self._job, self._options = job, options
         self._answers = Answers(job)
         self._code = CodeInUse(job.plan, job.decoder, job.following)
         self._held = by_worker(job.plan, job.plan.edge_partition)
         self._holds_data = job.plan.batch_sizes > 0
-        self._expected: Expected | None = None
-        self._update = _update_function(optimizer, loss)
+        self._decoding: Decoding | None = None
+        self._update = _update_function(options.optimizer, options.loss)
 
     def init(
         self, key: Array, params: Params, model_state: ModelState = ()
     ) -> TrainState:
+        options = self._options
         state = init_state(
             key,
             params,
-            self._optimizer,
+            options.optimizer,
             model_state=model_state,
             stragglers=self._answers.init(key),
             code=self._code.init(),
         )
         few = few_examples(self._job.data)
-        check_loss(self._loss, state.params, few, key, state.model_state)
+        check_loss(options.loss, state.params, few, key, state.model_state)
         structs = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
             (state.params, state.model_state),
         )
         work = Work(
-            loss=self._loss,
+            loss=options.loss,
             params=structs[0],
+            codec=options.codec,
             model_state=structs[1],
-            chunk_size=self._chunk_size,
+            chunk_size=options.chunk_size,
         )
         size, dtype = vector_of(state.params)
-        outputs = jax.eval_shape(
+        message, _, outputs = jax.eval_shape(
             message_function(work),
             jax.ShapeDtypeStruct((size,), dtype),
             state.model_state,
             key,
             few,
             np.zeros(1, np.float32),
-        )[2]
-        self._outputs = jax.tree.structure(outputs)
-        self._expected = Expected(
-            size,
-            dtype,
-            tuple((x.shape[1:], x.dtype) for x in jax.tree.leaves(outputs)),
         )
-        data = np.asarray(jax.random.key_data(key))
-        self._pool.assign(
+        encoded = jax.eval_shape(options.codec.encode, message, key)
+        self._outputs = jax.tree.structure(outputs)
+        self._decoding = Decoding(
+            codec=options.codec,
+            size=size,
+            structure=jax.tree.structure(encoded),
+            expected=Expected(
+                tuple((x.shape, np.dtype(x.dtype)) for x in jax.tree.leaves(encoded)),
+                tuple((x.shape[1:], x.dtype) for x in jax.tree.leaves(outputs)),
+            ),
+        )
+        options.pool.assign(
             work,
             self._job.data,
             self._held,
-            data,
-            delays=self._delays,
-            faults=self._faults,
+            np.asarray(jax.random.key_data(key)),
+            delays=options.delays,
+            faults=options.faults,
         )
         return state
 
@@ -195,26 +196,32 @@ class _Driver:
         self, state: TrainState, answered: Bool[Array, " k"] | None = None
     ) -> tuple[TrainState, Report]:
         began = time.perf_counter()
-        if self._expected is None:
+        if self._decoding is None:
             raise ValueError("call run.init before run.step: it sets the workers up")
         told, state = self._answers.of(state, answered)
         plan, decoder = self._code.of(state.code)
         holds = self._holds_data
+        silent = np.zeros_like(holds) if told is None else np.asarray(told) & ~holds
         wanted = holds if told is None else holds & np.asarray(told)
-        collected = self._collect(plan, state, wanted, self._expected)
-        mask = np.isfinite(collected.details.latencies)
-        if told is not None:  # who holds nothing need not be asked
-            mask = mask | (np.asarray(told) & ~holds)
-        each, others, is_known = self._partition_outputs(collected.answers)
+        round, key = self._begin(plan, state, wanted, self._decoding)
+        gradient = round.gradient(
+            lambda mask: np.asarray(_weights(decoder, plan, mask)),
+            message_keys(key, int(state.iteration), plan.num_workers),
+            silent,
+        )
+        mask = round.answered | silent  # who holds nothing need not be asked
+        each, others, is_known = self._partition_outputs(round.headers)
+        if gradient is None:
+            size, dtype = vector_of(state.params)
+            tracks = (2,) if decoder.num_tracks == 2 else ()
+            gradient = np.zeros((*tracks, size), dtype)
         code = self._code.observe(state.code, mask)
         state = self._update(
             state._replace(code=()),
-            plan,
-            decoder,
-            mask,
-            self._messages(collected.answers, self._expected),
+            gradient,
             others[0] if others else (),
             is_known,
+            decoder.num_tracks,
         )
         jax.block_until_ready(state.params)
         metrics = others[1] if others else {}
@@ -224,83 +231,40 @@ class _Driver:
             seconds=time.perf_counter() - began,
             partition_losses=each,
             metrics={name: float(m[is_known].mean()) for name, m in metrics.items()},
-            details=collected.details,
+            details=round.details(),
         )
 
-    def _collect(
+    def _begin(
         self,
         plan: CodingPlan,
         state: TrainState,
         wanted: Bool[np.ndarray, " k"],
-        expected: Expected,
-    ) -> _Collected:
-        """Sends the parameters and takes answers until the policy is met."""
-        iteration = int(state.iteration)
+        decoding: Decoding,
+    ) -> tuple[Round, np.ndarray]:
+        """Sends the parameters out; also returns the key of the run."""
+        iteration, pool = int(state.iteration), self._options.pool
         question = Question(
             np.asarray(_ravel(state.params)),
             jax.tree.map(np.asarray, state.model_state),
             np.asarray(jax.random.key_data(state.key)),
             iteration,
         )
-        coefficients = np.asarray(plan.edge_coefficient, np.float32)
-        rows = by_worker(plan, coefficients)
-        began = time.perf_counter()
-        round = self._pool.begin_round(question, rows, wanted)
-        answers: dict[int, Answer] = {}
-        latencies = np.full(plan.num_workers, np.inf)
-        outstanding = wanted.copy()
-        rejections: list[str] = []
-        dropped = lost = 0
-        while outstanding.any():
-            answered = np.isfinite(latencies)
-            elapsed = time.perf_counter() - began
-            left = self._policy(Waiting(plan, answered, elapsed, latencies.copy()))
-            # Once more after the last wait: what has come by then counts.
-            for event in self._pool.events(max(left, 0.0)):
-                worker, answer, failure = event.worker, event.answer, event.failure
-                if event.is_lost:
-                    lost += 1
-                    continue
-                if event.round != round:  # sound or not, it is not of this iteration
-                    dropped += 1
-                    continue
-                if failure is None:
-                    failure = why_rejected(answer, expected, self._held[worker].size)
-                outstanding[worker] = False
-                if failure is None:
-                    answers[worker] = answer
-                    latencies[worker] = time.perf_counter() - began
-                else:
-                    rejections.append(failure)
-                    _LOG.warning(
-                        "Iteration %d: rejected the message of worker %d: %s",
-                        iteration,
-                        worker,
-                        failure,
-                    )
-            if left <= 0:
-                break
-        if rejections and len(rejections) == self._holds_data.sum():
-            raise RuntimeError(
-                f"iteration {iteration}: the messages of all {len(rejections)} workers "
-                f"were rejected, the last because {rejections[-1]}"
-            )
-        waited = time.perf_counter() - began
-        details = Details(latencies, waited, len(rejections), dropped, lost)
-        return _Collected(answers, details)
-
-    def _messages(
-        self, answers: dict[int, Answer], expected: Expected
-    ) -> tuple[np.ndarray, ...]:
-        """A vector for each worker; of stragglers, zeros that share their memory."""
-        nothing = np.broadcast_to(np.zeros((), expected.dtype), (expected.size,))
-        return tuple(
-            answers[i].message if i in answers else nothing
-            for i in range(len(self._held))
+        rows = by_worker(plan, np.asarray(plan.edge_coefficient, np.float32))
+        number = pool.begin_round(question, rows, wanted)
+        round = Round(
+            pool,
+            self._options.policy,
+            plan,
+            number=number,
+            iteration=iteration,
+            held=self._held,
+            wanted=wanted,
+            decoding=decoding,
         )
+        return round, question.key
 
     def _partition_outputs(
-        self, answers: dict[int, Answer]
+        self, answers: Mapping[int, Header]
     ) -> tuple[Float[np.ndarray, " n"], Any, Bool[np.ndarray, " n"]]:
         """Losses and other outputs by partition (n, …), and which of them came."""
         n = self._job.plan.num_partitions
@@ -318,47 +282,23 @@ class _Driver:
 
 
 _ravel = jax.jit(lambda tree: ravel_pytree(tree)[0])
-
-
-def decode_vectors(
-    weights: Float[Array, " k"], messages: tuple[Float[Array, " size"], ...]
-) -> Float[Array, " size"]:
-    """ĝ = Σ_i I_i w_i f_i (5) of messages that lie apart, in one pass over them.
-
-    Stacking them for `plan.decode` would copy every message once more.
-
-    Args:
-        weights: of a decoder, 0 for workers that did not answer.
-        messages: f_i, finite; 0 for workers that did not answer.
-    """
-    terms = [
-        weight.astype(message.dtype) * message
-        for weight, message in zip(weights, messages, strict=True)
-    ]
-    return functools.reduce(jnp.add, terms)
+_weights = jax.jit(lambda decoder, plan, answered: decoder(plan, answered))
 
 
 def _update_function(optimizer: optax.GradientTransformation, loss: Loss) -> Any:
-    @jax.jit
+    @functools.partial(jax.jit, static_argnames="num_tracks")
     def update(
         state: TrainState,
-        plan: CodingPlan,
-        decoder: Decoder,
-        answered: Bool[Array, " k"],
-        messages: tuple[Float[Array, " size"], ...],
+        gradient: Float[Array, "*tracks d"],
         model_states: ModelState,
         is_known: Bool[Array, " n"],
+        num_tracks: int,
     ) -> TrainState:
         _, unravel = ravel_pytree(state.params)
-        weights = decoder(plan, answered)
-
-        def decode(weights: Float[Array, " k"]) -> Params:
-            return unravel(decode_vectors(weights, messages))
-
-        gradient = (decode if decoder.num_tracks == 1 else jax.vmap(decode))(weights)
+        tree = (unravel if num_tracks == 1 else jax.vmap(unravel))(gradient)
         if loss.has_state and model_states != ():
             new = mean_state(state.model_state, model_states, is_known)
             state = state._replace(model_state=new)
-        return apply_gradient(optimizer, state, gradient, num_tracks=decoder.num_tracks)
+        return apply_gradient(optimizer, state, tree, num_tracks=num_tracks)
 
     return update

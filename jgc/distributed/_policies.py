@@ -46,6 +46,15 @@ def fixed_deadline(seconds: float) -> Policy:
 
     Raises:
         ValueError: `seconds` is not positive.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> seen = np.array([True, False, False, True])
+        >>> fixed_deadline(2.0)(Waiting(plan, seen, elapsed=0.5))  # seconds to go on
+        1.5
     """
     deadline = positive_deadline(seconds)
     return lambda waiting: max(deadline - waiting.elapsed, 0.0)
@@ -60,6 +69,15 @@ def wait_for(count: int, *, at_most: float = math.inf) -> Policy:
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> seen = np.array([True, False, False, True])
+        >>> wait_for(2)(Waiting(plan, seen, elapsed=0.5))  # both are there
+        0.0
     """
     enough = _checks.count("count", count)
     limit = _limit(at_most)
@@ -93,6 +111,17 @@ def wait_for_error(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> seen = np.array([True, False, False, True])
+        >>> from jgc.decoders import representative
+        >>> policy = wait_for_error(0.0, decoder=representative)
+        >>> policy(Waiting(plan, seen, elapsed=0.5))  # one of each pair
+        0.0
     """
     target = _checks.scalar("target", target, low=0)
     as_similarity(gradients, 1)  # refused now, not in the first iteration
@@ -111,6 +140,15 @@ def wait_by(rule: Rule) -> Policy:
 
     Args:
         rule: made for the plan that is run.
+
+    Example:
+        >>> import jgc
+        >>> from jgc.design import rules
+        >>> plan = jgc.codes.uncoded([0.1] * 3, num_partitions=3)
+        >>> policy = wait_by(rules.relative(plan, 2.0))
+        >>> latencies = np.array([1.0, 1.5, np.inf])
+        >>> policy(Waiting(plan, np.isfinite(latencies), 2.0, latencies))  # until 3 s
+        1.0
     """
 
     def policy(waiting: Waiting) -> float:

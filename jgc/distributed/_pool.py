@@ -17,6 +17,8 @@ from jaxtyping import Bool, Float, Int
 from jgc import _checks
 from jgc._extras import require
 from jgc.distributed._cluster import connect, worker_environment
+from jgc.distributed._nodes import Nodes, NodeTotal, Sent
+from jgc.distributed._summing import Decoding
 from jgc.distributed._worker import Question, Work, Worker
 from jgc.distributed.faults import Fault, of_worker
 from jgc.training import Partitions
@@ -32,14 +34,16 @@ class Event(NamedTuple):
 
     Attributes:
         worker: its number.
-        answer: what it sent, unchecked; None where it failed.
+        header: what it told of its message, unchecked; None where it failed.
+        message: where that is; None where it failed.
         failure: why there is no answer; None where there is one.
         is_lost: whether the worker died with it, and another takes its place.
         round: of its task, which may be an older one than the newest.
     """
 
     worker: int
-    answer: Any = None
+    header: Any = None
+    message: Sent | None = None
     failure: str | None = None
     is_lost: bool = False
     round: int = 0
@@ -53,6 +57,8 @@ class _Slot:
     call: Any = None
     called_at: float = 0.0
     is_ready: bool = False
+    message: Any = None  # a reference to what the call makes
+    node: str = ""
     round: int = 0  # of the newest task that it was given
 
 
@@ -75,6 +81,16 @@ class _Broadcast:
     iteration: int
     coefficients: Sequence[Float[np.ndarray, " b"]]
     asked: Bool[np.ndarray, " k"]
+
+
+class _Actor(Worker):
+    """A worker that says where it is."""
+
+    def begin(self, *arguments: Any, **options: Any) -> str:
+        """`setup`; returns the node."""
+        self.setup(*arguments, **options)
+        ray = require("ray", extra="distributed")
+        return str(ray.get_runtime_context().get_node_id())
 
 
 class WorkerPool:
@@ -118,7 +134,7 @@ class WorkerPool:
         connect(address)
         self._ray: Any = require("ray", extra="distributed")
         make_actor_class = self._ray.remote(concurrency_groups={"control": 1})
-        self._actor_class = make_actor_class(Worker).options(
+        self._actor_class = make_actor_class(_Actor).options(
             **{
                 "num_cpus": 0,
                 "scheduling_strategy": "SPREAD",
@@ -126,6 +142,8 @@ class WorkerPool:
                 **(actor_options or {}),
             }
         )
+        environment = worker_environment(threads)
+        self._nodes = Nodes(self._ray, environment, self._hung_after)
         self._round = 0
         self._broadcast: _Broadcast | None = None
         self._assignment: _Assignment | None = None
@@ -147,6 +165,7 @@ class WorkerPool:
         for slot in self._slots:
             self._ray.kill(slot.actor)
         self._slots = []
+        self._nodes.close()
 
     def assign(
         self,
@@ -199,6 +218,10 @@ class WorkerPool:
                 lost += event.is_lost
                 if lost > _MOST_LOST_AT_START:
                     raise RuntimeError(f"worker {event.worker} {event.failure}")
+        nodes = {self._slots[worker].node for worker in waiting}
+        for wait in (False, True):  # all at once
+            for node in nodes:
+                self._nodes.start(node, wait=wait)
 
     def begin_round(
         self,
@@ -223,6 +246,23 @@ class WorkerPool:
             elif slot.is_ready:
                 self._skip(slot)
         return self._round
+
+    def ask_again(self, worker: int) -> None:
+        """Has a worker whose message was lost make it once more, in this round."""
+        slot = self._slots[worker]
+        slot.round = 0  # of nothing; one that is not ready gets its task when it is
+        if slot.is_ready and slot.call is None:
+            self._give_task(worker)
+
+    def total(
+        self,
+        decoding: Decoding,
+        weights: Float[np.ndarray, "*tracks k"],
+        keys: np.ndarray,
+        sent: Sequence[Sent],
+    ) -> NodeTotal:
+        """The weighted sum of messages, see `Nodes.total`."""
+        return self._nodes.total(decoding, weights, keys, sent)
 
     def events(self, timeout: float) -> list[Event]:
         """What has happened by now, or happens first within `timeout` seconds.
@@ -252,7 +292,7 @@ class WorkerPool:
         was_ready, slot.is_ready = slot.is_ready, True
         errors = self._ray.exceptions
         try:
-            answer = self._ray.get(call)
+            header = self._ray.get(call)
         except errors.RayTaskError as error:
             reason = f"{type(error.cause).__name__}: {error.cause}"
             if not was_ready:  # a set-up failed
@@ -263,8 +303,12 @@ class WorkerPool:
             yield self._replace(worker, f"died: {type(error).__name__}")
             return
         else:
-            if was_ready and answer is not None:
-                yield Event(worker, answer, round=slot.round)
+            if not was_ready:
+                slot.node = header
+            elif header is not None:
+                sent = Sent(worker, slot.message, slot.node)
+                yield Event(worker, header, sent, round=slot.round)
+        slot.message = None
         if self._broadcast is not None and slot.round < self._round:
             self._give_task(worker)
 
@@ -273,7 +317,7 @@ class WorkerPool:
         if broadcast is None or not broadcast.asked[worker]:
             return
         slot.round = self._round
-        slot.call = slot.actor.work.remote(
+        slot.call, slot.message = slot.actor.work.options(num_returns=2).remote(
             self._round,
             broadcast.question,
             broadcast.coefficients[worker],
@@ -288,12 +332,13 @@ class WorkerPool:
         assert assignment is not None
         delays = None if assignment.delays is None else assignment.delays[:, worker]
         slot.is_ready = False
-        slot.call = slot.actor.setup.remote(
+        slot.call = slot.actor.begin.remote(
             assignment.work,
             delays,
             assignment.data[worker],
             assignment.key,
-            of_worker(assignment.faults, worker, after=self._iteration()),
+            number=worker,
+            faults=of_worker(assignment.faults, worker, after=self._iteration()),
         )
         slot.called_at = time.monotonic()
 

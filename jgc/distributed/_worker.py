@@ -4,6 +4,7 @@ Nothing here knows of Ray; `jgc.distributed._pool` makes an actor of it.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,9 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
-from jgc.distributed._messages import Answer
+from jgc.codecs import Codec, full
+from jgc.distributed._messages import Answer, in_parts
+from jgc.distributed._summing import message_key
 from jgc.distributed.faults import Fault
 from jgc.training import Batch, Loss, Partitions, coded_gradient
 from jgc.training._feed import Feed
@@ -29,6 +32,7 @@ class Work:
     Attributes:
         loss: of the user.
         params: the parameters' structure, a pytree of `jax.ShapeDtypeStruct`.
+        codec: of the messages.
         model_state: the structure of the model's state; () where it has none.
         chunk_size: examples in one pass; None: all. A worker drops a task that was
             overtaken between passes, and never in the middle of one.
@@ -36,6 +40,7 @@ class Work:
 
     loss: Loss
     params: Params
+    codec: Codec
     model_state: ModelState = ()
     chunk_size: int | None = None
 
@@ -72,6 +77,8 @@ class Worker:
         delays: Float[np.ndarray, " T"] | None,
         data: Partitions,
         key: np.ndarray,
+        *,
+        number: int = 0,
         faults: Sequence[Fault] = (),
     ) -> None:
         """Takes its partitions and compiles; may be called again for another run.
@@ -83,6 +90,7 @@ class Worker:
             data: the worker's partitions, in the order of its edges; it reads them
                 itself.
             key: of the run.
+            number: i of the worker.
             faults: that befall it, for tests.
         """
         if self._feed is not None:
@@ -93,6 +101,11 @@ class Worker:
         chunk = work.chunk_size
         self._per_call = held if chunk is None else min(held, max(1, chunk // b))
         self._message = message_function(work)
+        self._number, encode = number, work.codec.encode
+        # Compiled, what changes nothing would copy the message.
+        self._encode = encode if work.codec == full() else jax.jit(encode)
+        self._key = jax.random.wrap_key_data(jnp.asarray(key))
+        self._words = key
         zeros = np.zeros(*vector_of(work.params))
         state = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), work.model_state)
         question = Question(zeros, state, key, 0)
@@ -103,14 +116,17 @@ class Worker:
         round: int,
         question: Question,
         coefficients: Float[np.ndarray, " b"],
-    ) -> Answer | None:
-        """The message for these parameters, or None if newer ones came in the meantime.
+    ) -> tuple[Any, Any]:
+        """The header and the message for these parameters, see `in_parts`.
+
+        None and None if newer ones came in the meantime.
 
         Args:
             round: of the pool; greater for newer parameters.
             question: of the round.
             coefficients: a_ij of the worker's edges.
         """
+        began = time.perf_counter()
 
         def is_overtaken() -> bool:
             return self._newest > round
@@ -124,10 +140,12 @@ class Worker:
         faults = [f for f in self._faults if f.iteration == question.iteration]
         for fault in faults:
             fault.before(wait)
-        answer = self._compute(question, coefficients, is_overtaken)
+        answer: Any = self._compute(question, coefficients, is_overtaken)
+        if answer is not None:
+            answer = answer._replace(computed=time.perf_counter() - began)
         for fault in faults:
             answer = fault.after(answer)
-        return answer
+        return in_parts(answer)
 
     def skip_to(self, round: int) -> None:
         """Drops tasks of earlier rounds; called from another thread than `work`."""
@@ -142,11 +160,13 @@ class Worker:
         is_overtaken: Callable[[], bool],
     ) -> Answer | None:
         assert self._feed is not None
-        key = jax.random.wrap_key_data(jnp.asarray(question.key))
+        if not np.array_equal(question.key, self._words):  # a state of another run
+            self._key = jax.random.wrap_key_data(jnp.asarray(question.key))
+            self._words = question.key
         if is_overtaken():
             return None
-        batch = self._feed.read(key, question.iteration)
-        of_iteration = jax.random.fold_in(run_keys(key).loss, question.iteration)
+        batch = self._feed.read(self._key, question.iteration)
+        of_loss, of_message = _keys(self._key, question.iteration, self._number)
         total: Any = None
         outputs = []
         held = coefficients.size
@@ -159,7 +179,7 @@ class Worker:
             part, *seen = self._message(
                 question.params,
                 question.model_state,
-                of_iteration,
+                of_loss,
                 jax.tree.map(lambda leaf, rows=rows: leaf[rows], batch),
                 np.where(rows >= start, coefficients[rows], 0),
             )
@@ -167,7 +187,17 @@ class Worker:
             jax.block_until_ready(total)
             outputs.append(jax.tree.map(lambda x, s=start - first: x[s:], seen))
         losses, others = jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
-        return Answer(np.asarray(total), losses, tuple(jax.tree.leaves(others)))
+        encoded = jax.tree.leaves(self._encode(total, of_message))
+        return Answer(
+            tuple(map(np.asarray, encoded)), losses, tuple(jax.tree.leaves(others))
+        )
+
+
+@jax.jit
+def _keys(key: Any, iteration: Any, worker: Any) -> tuple[Any, Any]:
+    """Of an iteration's losses, and of a worker's message; in one call."""
+    of_loss = jax.random.fold_in(run_keys(key).loss, iteration)
+    return of_loss, message_key(key, iteration, worker)
 
 
 def message_function(work: Work) -> Callable[..., Any]:

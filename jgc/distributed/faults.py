@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from jgc import _checks
-from jgc.distributed._messages import Answer
+from jgc.distributed._messages import Answer, Leaves
 
 Kind: TypeAlias = Literal["kill", "hang", "delay", "corrupt", "fail"]
 Corruption: TypeAlias = Literal["nan", "shape", "dtype", "garbage"]
@@ -70,16 +70,22 @@ class Fault:
         return _CORRUPT[self.corruption](answer)
 
 
-def _with_nan(answer: Answer) -> Answer:
-    message = np.array(answer.message)
-    message[-1] = np.nan
-    return answer._replace(message=message)
+def _with_nan(message: Leaves) -> Leaves:
+    """In the last float, which of a rounded message is a scale."""
+    *others, last = message
+    last = np.array(last)
+    last[-1] = np.nan
+    return (*others, last)
 
 
 _CORRUPT: dict[str, Callable[[Answer], Any]] = {
-    "nan": _with_nan,
-    "shape": lambda answer: answer._replace(message=answer.message[:-1]),
-    "dtype": lambda answer: answer._replace(message=answer.message.astype(np.float16)),
+    "nan": lambda answer: answer._replace(message=_with_nan(answer.message)),
+    "shape": lambda answer: answer._replace(
+        message=tuple(leaf[:-1] for leaf in answer.message)
+    ),
+    "dtype": lambda answer: answer._replace(
+        message=tuple(leaf.astype(np.float16) for leaf in answer.message)
+    ),
     "garbage": lambda answer: "garbage",
 }
 

@@ -14,7 +14,6 @@ from jgc._plan import CodingPlan
 from jgc.decoders import Decoder, fixed
 from jgc.gradients import GradientsLike, as_gradients
 from jgc.residual._result import ResidualError
-from jgc.residual._sampling.control_variates import controls
 from jgc.residual._sampling.squared_error import ErrorEvaluator, error_evaluator
 
 _MOST_WORKERS = 20
@@ -86,16 +85,7 @@ def mask_probabilities(
 @jax.jit
 def errors_of_all_masks(evaluator: ErrorEvaluator) -> Float[Array, " masks"]:
     """‖g − ĝ‖² of each of the 2^k masks, numbered as in `mask_probabilities`."""
-    return _over_all_masks(evaluator.errors, evaluator.plan.num_workers).reshape(-1)
-
-
-@jax.jit
-def controls_of_all_masks(
-    evaluator: ErrorEvaluator,
-) -> Float[Array, "controls masks"]:
-    """Control variates of each mask, numbered as in `mask_probabilities`."""
-    chunks = _over_all_masks(partial(controls, evaluator), evaluator.plan.num_workers)
-    return jnp.moveaxis(chunks, 1, 0).reshape(chunks.shape[1], -1)
+    return over_all_masks(evaluator.errors, evaluator.plan.num_workers).reshape(-1)
 
 
 def all_coefficients(
@@ -112,12 +102,13 @@ def all_coefficients(
 def _all_coefficients(
     plan: CodingPlan, decoder: Decoder
 ) -> Float[Array, "chunks n trials"]:
-    return _over_all_masks(partial(decoder.coefficients, plan), plan.num_workers)
+    return over_all_masks(partial(decoder.coefficients, plan), plan.num_workers)
 
 
-def _over_all_masks(
+def over_all_masks(
     function: Callable[[Bool[Array, "k trials"]], Array], num_workers: int
 ) -> Float[Array, "chunks ..."]:
+    """`function` of all 2^k masks, by chunks, numbered as in `mask_probabilities`."""
     chunk = min(1 << num_workers, _MASKS_PER_CHUNK)
     worker = jnp.arange(num_workers)[:, None]
 

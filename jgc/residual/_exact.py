@@ -175,6 +175,13 @@ def bias(plan: CodingPlan) -> Float[np.ndarray, " n"]:
     return _Moments(plan).bias
 
 
+def worker_shares(plan: CodingPlan, related: Gradients) -> Float[np.ndarray, " k"]:
+    """The share of the variance that is each independent worker's; 0 without any."""
+    moments = _Moments(plan)
+    share = moments.variance * moments.message_norms(related)
+    return share / (share.sum() or 1.0)
+
+
 class _Moments:
     """Mean and variance factors of the decoded gradient, in float64."""
 
@@ -212,6 +219,16 @@ class _Moments:
         matrix = self._encoding()
         return self._error(
             self.bias @ gram @ self.bias, np.einsum("ij,ij->i", matrix @ gram, matrix)
+        )
+
+    def message_norms(self, related: Gradients) -> Float[np.ndarray, " k"]:
+        """(A G Aᵀ)_ii."""
+        if related.matrix is not None:
+            matrix = self._encoding()
+            return np.einsum("ij,ij->i", matrix @ related.matrix, matrix)
+        rho = related.similarity or 0.0
+        return rho * self._row_sums(self.coefficient) ** 2 + (1 - rho) * self._row_sums(
+            self.coefficient**2
         )
 
     def correlated(

@@ -9,7 +9,8 @@ class ResidualError(NamedTuple):
     Attributes:
         mean: the error, in the units of a squared gradient; for partition gradients
             of unit norm where only their similarity was given.
-        standard_error: of the mean; 0 unless it was sampled.
+        standard_error: of the mean; 0 unless it was sampled, infinite where the sample
+            has too few of the events that carry the error to support one.
         trials: masks that were drawn or enumerated; 0 for a closed form.
         method: "exact", "enumeration" or "monte_carlo".
         squared_norm: ‖g‖² = 1ᵀG1 of the full gradient.

@@ -32,6 +32,10 @@ def balance(loads: ArrayLike, *, num_devices: int) -> Int[np.ndarray, " k"]:
 
     Raises:
         ValueError: loads that are no such integers, or no device.
+
+    Example:
+        >>> balance([3, 3, 2, 2, 2], num_devices=2).tolist()  # 6 and 6
+        [0, 0, 1, 1, 1]
     """
     size = _checks.vector("loads", loads)
     if (size < 0).any() or (size != np.round(size)).any():

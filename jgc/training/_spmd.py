@@ -257,6 +257,12 @@ def place_state(state: Tree, mesh: Mesh, *, param_axis: str | None = None) -> Tr
 
     Raises:
         ValueError: `mesh` has no such axis.
+
+    Example:
+        >>> mesh = Mesh(jax.devices()[:1], ("workers",))
+        >>> placed = place_state({"weight": jnp.ones(4)}, mesh)
+        >>> placed["weight"].sharding.is_fully_replicated
+        True
     """
     _check_axis(mesh, param_axis)
 

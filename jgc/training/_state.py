@@ -64,11 +64,12 @@ class RunKeys(NamedTuple):
     stragglers: Array
     batches: Array
     loss: Array
+    messages: Array
 
 
 def run_keys(key: Array) -> RunKeys:
     """The streams of the run's key; those of an iteration have its number folded in."""
-    return RunKeys(*(jax.random.fold_in(key, stream) for stream in range(3)))
+    return RunKeys(*(jax.random.fold_in(key, stream) for stream in range(4)))
 
 
 def init_state(

@@ -11,7 +11,13 @@ import pytest
 import jgc
 from experiments.common.checkpoints import Checkpoints
 from jgc.distributed import WorkerPool, fixed_deadline, wait_for
-from jgc.distributed._messages import Answer, Expected, why_rejected
+from jgc.distributed._messages import (
+    Answer,
+    Expected,
+    in_parts,
+    why_rejected,
+    why_unusable,
+)
 from jgc.distributed.faults import corrupt, delay, fail, hang, kill
 from jgc.training import Following
 from tests.distributed.helpers import (
@@ -178,21 +184,32 @@ def test_p_is_followed_and_a_restored_state_goes_on_exactly(pool, tmp_path):
 
 
 def test_what_is_checked_of_an_answer():
-    expected = Expected(3, np.dtype(np.float32))
-    sound = Answer(np.zeros(3, np.float32), np.zeros(2, np.float32))
-    assert why_rejected(sound, expected, 2) is None
+    kind = ((3,), np.dtype(np.float32))
+    expected = Expected((kind,))
+    sound = Answer((np.zeros(3, np.float32),), np.zeros(2, np.float32))
+
+    def reasons(answer):
+        header, message = in_parts(answer)
+        return why_rejected(header, expected, 2), why_unusable(message, expected)
+
+    assert reasons(sound) == (None, None)
     large = np.full(3, 3e38, np.float32)  # whose sum overflows
-    assert why_rejected(sound._replace(message=large), expected, 2) is None
+    assert reasons(sound._replace(message=(large,))) == (None, None)
     for wrong in (
         None,
-        sound._replace(message=np.zeros(3)),
-        sound._replace(message=np.array([0, np.inf, -np.inf], np.float32)),
-        sound._replace(message=[0.0, 0.0, 0.0]),
+        sound._replace(message=(np.zeros(3),)),
+        sound._replace(message=()),
+        sound._replace(message=([0.0, 0.0, 0.0],)),
+    ):
+        assert None not in reasons(wrong)
+    infinite = (np.array([0, np.inf, -np.inf], np.float32),)
+    assert reasons(sound._replace(message=infinite))[1] is not None
+    for wrong in (
         sound._replace(losses=np.zeros(1, np.float32)),
         sound._replace(losses=np.array([0, np.nan], np.float32)),
         sound._replace(outputs=(np.zeros(2, np.float32),)),
     ):
-        assert why_rejected(wrong, expected, 2) is not None
+        assert reasons(wrong)[0] is not None
 
 
 def test_kills_lose_no_iteration(pool):

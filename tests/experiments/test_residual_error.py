@@ -1,6 +1,6 @@
 import pytest
 
-from experiments.residual_error.report import disagreement
+from experiments.residual_error.report import disagreement, write_report
 from jgc._files import read_json_lines
 from tests.experiments.helpers import run_experiment
 
@@ -51,6 +51,32 @@ def test_disagreement_is_in_standard_errors():
     }
     assert disagreement(row) == pytest.approx(2.0, rel=1e-4)
     assert disagreement({**row, "exact": None}) is None
+
+
+def test_a_sample_without_a_standard_error_is_reported_as_that(tmp_path):
+    row = {
+        "case": {
+            "scheme": "interval",
+            "num_workers": 6,
+            "deadline": 9.0,
+            "similarity": 0.0,
+        },
+        "title": "interval",
+        "load": 2.0,
+        "floor": 0.0,
+        "exact": [1e-9, 0.5],
+        "enumeration": None,
+        "monte_carlo": [0.0, 0.5],
+        "standard_error": [float("inf"), 0.1],
+    }
+    assert disagreement(row) == pytest.approx(0)
+    unknown = {**row, "standard_error": [float("inf")] * 2}
+    assert disagreement(unknown) is None
+    write_report([row, unknown], tmp_path)
+    table = (tmp_path / "table.md").read_text()
+    assert table.count("unknown") == 2
+    assert "inf" not in table
+    assert (tmp_path / "residual_error.png").stat().st_size > 0
 
 
 def test_unusable_settings_end_with_one_line(tmp_path):

@@ -11,7 +11,7 @@ from jgc.residual._sampling import random_masks
 
 def masks_of(p, *, blocks=1, size=8192, seed=0):
     words = random_masks.key_words(jax.random.key(seed))
-    limits = random_masks.thresholds(np.asarray(p))
+    limits = random_masks.thresholds(np.asarray(p)[None])
 
     @jax.jit
     def block(index):

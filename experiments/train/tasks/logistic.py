@@ -24,9 +24,7 @@ def make_task(config: Any) -> Task:
     low, high = settings.log_scales
     x, signal, partition = make_data(total, settings.dimension, n)
     examples = {
-        "features": np.float32(
-            x * np.logspace(low, high, settings.dimension)
-        ),
+        "features": np.float32(x * np.logspace(low, high, settings.dimension)),
         "positive": signal > 0,
     }
     # Spread evenly: make_data has partitions one after another.

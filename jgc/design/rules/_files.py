@@ -12,6 +12,13 @@ def to_json(rule: rules.Rule) -> dict[str, Any]:
 
     Raises:
         ValueError: a rule of `error_below`, whose error is a function.
+
+    Example:
+        >>> import jgc
+        >>> from jgc.design import rules
+        >>> plan = jgc.codes.uncoded([0.1, 0.1], num_partitions=2)
+        >>> to_json(rules.first(plan, 1))
+        {'rule': 'first', 'count': 1}
     """
     match rule:
         case rules.Deadline():
@@ -38,6 +45,13 @@ def from_json(plan: CodingPlan, description: dict[str, Any]) -> rules.Rule:
     Raises:
         ValueError: not such a description.
         KeyError: a part of it is missing.
+
+    Example:
+        >>> import jgc
+        >>> from jgc.design import rules
+        >>> plan = jgc.codes.uncoded([0.1, 0.1], num_partitions=2)
+        >>> from_json(plan, {"rule": "first", "count": 1}).name
+        'for the first 1'
     """
     arguments = dict(description)
     name = arguments.pop("rule")

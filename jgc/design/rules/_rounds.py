@@ -33,6 +33,17 @@ def play(rule: Rule, seconds: ArrayLike, *, interruptible: bool = True) -> Round
             One that cannot finishes it first, and begins late: what it takes then
             counts from when it is free, so that with deadlines one slow answer makes
             the next late as well.
+
+    Example:
+        >>> import jgc
+        >>> from jgc.design import rules
+        >>> plan = jgc.codes.uncoded([0.1, 0.1], num_partitions=2)
+        >>> rounds = [[1.0, 3.0], [1.0, 1.0]]
+        >>> play(rules.deadline(plan, 2.0), rounds).answered.tolist()
+        [[True, False], [True, True]]
+        >>> carried = play(rules.deadline(plan, 1.5), rounds, interruptible=False)
+        >>> carried.answered.tolist()  # 1.5 s late, the second is not there either
+        [[True, False], [True, False]]
     """
     rows = jnp.asarray(seconds)
     waited, answered = (_fresh if interruptible else _carried)(rule, rows)

@@ -192,6 +192,15 @@ def deadline(plan: CodingPlan, seconds: float) -> Rule:
 
     Raises:
         ValueError: `seconds` is not a positive number.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> waited, answered = deadline(plan, 2.0)([0.5, 1.0, 2.5, 9.0])
+        >>> float(waited), answered.tolist()
+        (2.0, [True, True, False, False])
     """
     return Deadline(_holders(plan), np.float64(positive_deadline(seconds)))
 
@@ -205,12 +214,30 @@ def first(plan: CodingPlan, count: int) -> Rule:
 
     Raises:
         ValueError: m out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> waited, answered = first(plan, 3)([0.5, 1.0, 2.5, 9.0])
+        >>> float(waited), answered.tolist()
+        (2.5, [True, True, True, False])
     """
     return First(_holders(plan), _number("count", plan, count))
 
 
 def everyone(plan: CodingPlan) -> Rule:
-    """Waits for all workers that hold data."""
+    """Waits for all workers that hold data.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> float(everyone(plan)([0.5, 1.0, 2.5, 9.0])[0])
+        9.0
+    """
     return First(_holders(plan), np.int64(_holders(plan).sum()))
 
 
@@ -225,6 +252,15 @@ def relative(plan: CodingPlan, multiple: float) -> Rule:
 
     Raises:
         ValueError: `multiple` is not such a number.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> waited, answered = relative(plan, 1.5)([2.0, 1.0, 2.5, 9.0])
+        >>> float(waited), answered.tolist()  # half have answered after 2 s
+        (3.0, [True, True, True, False])
     """
     multiple = _checks.scalar("multiple", multiple, low=1.0)
     held = _holders(plan)
@@ -243,6 +279,15 @@ def coverage(plan: CodingPlan, share: float = 1.0) -> Rule:
 
     Raises:
         ValueError: a share out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> waited, answered = coverage(plan)([0.5, 1.0, 2.5, 9.0])
+        >>> float(waited), answered.tolist()  # one of each pair
+        (2.5, [True, True, True, False])
     """
     share = _checks.scalar("share", share, 0, 1)
     if share == 0:
@@ -275,6 +320,16 @@ def error_below(
 
     Raises:
         ValueError: a negative ε.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> def late(answered):  # (k, trials) -> (trials,)
+        ...     return 1 - answered.mean(axis=0)
+        >>> float(error_below(late, plan, 0.5)([0.5, 1.0, 2.5, 9.0])[0])
+        1.0
     """
     epsilon = _checks.scalar("epsilon", epsilon, low=0)
     return ErrorBelow(_holders(plan), np.float64(epsilon), error)
@@ -285,6 +340,15 @@ def earliest(one: Rule, other: Rule) -> Rule:
 
     `earliest(coverage(plan), deadline(plan, 2.0))` is exact where that takes no more
     than two seconds.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> rule = earliest(coverage(plan), deadline(plan, 2.0))
+        >>> float(rule([0.5, 1.0, 2.5, 9.0])[0])
+        2.0
     """
     return Combined(one.holds, one, other, True)
 
@@ -294,6 +358,15 @@ def latest(one: Rule, other: Rule) -> Rule:
 
     `latest(deadline(plan, 1.0), first(plan, 6))` waits longer where a round is slow as
     a whole, rather than go on with next to nothing.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> rule = latest(coverage(plan), deadline(plan, 2.0))
+        >>> float(rule([0.5, 1.0, 2.5, 9.0])[0])
+        2.5
     """
     return Combined(one.holds, one, other, False)
 

@@ -1,7 +1,6 @@
 """The host's side of Monte Carlo: chunks of blocks until the run is precise enough."""
 
 import itertools
-import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,24 +8,23 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Float
 
 from jgc.residual._sampling.blocks import (
     BLOCKS_PER_CALL,
+    Case,
     Sampling,
     Source,
     block_moments,
+    block_variables,
 )
+from jgc.residual._sampling.estimates import LEAST_SAMPLES, Estimate, Known, estimate
 from jgc.residual._sampling.moments import Moments
 from jgc.residual._sampling.progress import Progress
-from jgc.residual._sampling.squared_error import ErrorEvaluator
 
 # Calls grow until one takes this long: often enough to look at the precision and the
 # clock, rare enough that their overhead does not count.
 _CALL_SECONDS = 0.25
-
-# A standard error of fewer samples is not to be trusted to stop a run.
-_LEAST_SAMPLES = 256
 
 # Beyond this, threads would wait for memory and each holds a block's arrays.
 _MOST_THREADS = 16
@@ -39,23 +37,21 @@ class Run:
     Attributes:
         sampling: what is compiled.
         source: of the masks.
-        evaluators: of the errors, stacked over plans.
-        tables: the errors of all masks, or None to decode each trial.
+        cases: the plans.
         num_samples: chains, or trials where each is its own sample.
-        control_means: of each plan's control variates, or None.
+        known: what is known of the plans beside the sample.
         target: relative standard error that ends the run, or None.
     """
 
     sampling: Sampling
     source: Source
-    evaluators: ErrorEvaluator
-    tables: Float[Array, "plans variables masks"] | None
+    cases: Case
     num_samples: int
-    control_means: Float[np.ndarray, "plans controls"] | None
+    known: Known
     target: float | None
 
-    def finish(self, *, chunk_size: int | None, progress: bool | None) -> Moments:
-        """Moments of all samples, or of as many blocks as the target needs."""
+    def finish(self, *, chunk_size: int | None, progress: bool | None) -> Estimate:
+        """From all samples, or from as many blocks as the target needs."""
         sampling = self.sampling
         num_blocks = -(-self.num_samples // sampling.chains)
         devices = jax.local_device_count()
@@ -66,8 +62,7 @@ class Run:
             size = devices * streams
         else:
             size = max(1, chunk_size // (sampling.chains * sampling.steps))
-        variables = sampling.num_variables
-        moments = Moments.empty(self.evaluators.plan.weights.shape[0], variables)
+        moments = Moments.empty(*self.cases.combination.offset.shape)
         done, total = 0, self.num_samples * sampling.steps
         with (
             ThreadPoolExecutor(streams) as pool,
@@ -85,18 +80,15 @@ class Run:
                     )
                     done += 1
                     moments = moments.merged(
-                        Moments(
-                            samples,
-                            block[:, :variables],
-                            block[:, variables:].reshape(-1, variables, variables),
-                        )
+                        Moments(samples, block[..., 0], block[..., 1:])
                     )
                     if self.target is not None and self._is_precise(moments):
-                        return moments
-                bar.update(moments.count * sampling.steps, self._relative(moments))
+                        return self._estimate(moments)
+                relative = self._estimate(moments).relative()
+                bar.update(moments.count * sampling.steps, relative)
                 if chunk_size is None and seconds < _CALL_SECONDS / 2:
                     size *= 4 if seconds < _CALL_SECONDS / 8 else 2
-        return moments
+        return self._estimate(moments)
 
     def _chunk(
         self,
@@ -105,7 +97,7 @@ class Run:
         devices: int,
         streams: int,
         pool: ThreadPoolExecutor,
-    ) -> Float[np.ndarray, "blocks plans moments"]:
+    ) -> Float[np.ndarray, "blocks plans samples 4"]:
         """Moments of consecutive blocks, in order, from calls side by side."""
         bounds = first + np.arange(streams + 1) * blocks // streams
         parts = pool.map(
@@ -116,7 +108,7 @@ class Run:
 
     def _call(
         self, first: int, end: int, devices: int
-    ) -> Float[np.ndarray, "blocks plans moments"]:
+    ) -> Float[np.ndarray, "blocks plans samples 4"]:
         # Neighbouring blocks on one device, so that the result is in order.
         bounds = first + np.arange(devices + 1) * (end - first) // devices
         counts = np.diff(bounds)
@@ -127,8 +119,7 @@ class Run:
                 counts,
                 np.int64(self.num_samples),
                 self.source,
-                self.evaluators,
-                self.tables,
+                self.cases,
                 sampling=self.sampling,
             )
         return np.concatenate(
@@ -141,32 +132,30 @@ class Run:
         LAPACK calls, which a decoder or a model may contain, wait for XLA's threads;
         calls side by side can wait for one another for ever (jax 0.10, CPU).
         """
-        decodes = not self.sampling.is_fixed and self.tables is None
+        decodes = not self.sampling.is_fixed and self.cases.table is None
         return not decodes and self.sampling.model is None
 
     def _is_precise(self, moments: Moments) -> bool:
-        if moments.count < _LEAST_SAMPLES:
+        if moments.count < LEAST_SAMPLES:
             return False
-        # Equal errors of random masks are no precision, but rare masks not met yet.
-        variance = moments.scatter[:, 0, 0] / moments.count
-        is_equal = variance <= (1e-12 * moments.mean[:, 0]) ** 2
-        if (is_equal & self._is_random()).any():
-            return False
-        return self._relative(moments) <= (self.target or 0.0)
+        found = self._estimate(moments)
+        return found.is_enough and found.relative() <= (self.target or 0.0)
 
-    def _is_random(self) -> Bool[np.ndarray, " plans"]:
-        """Whether a plan's masks differ: some p is neither 0 nor 1."""
-        limits = self.source.thresholds
-        varies = (np.asarray(limits.at) > 0) | (np.asarray(limits.fraction) > 0)
-        return np.asarray(varies.any(axis=1) | (self.sampling.model is not None))
+    def _estimate(self, moments: Moments) -> Estimate:
+        return estimate(moments, self.known, steps=self.sampling.steps)
 
-    def _relative(self, moments: Moments) -> float:
-        mean, standard_error = moments.estimate(self.control_means)
-        relative = [
-            0.0 if error == 0 else error / abs(value) if value else math.inf
-            for value, error in zip(mean, standard_error, strict=True)
+
+def pilot(
+    source: Source, cases: Case, sampling: Sampling
+) -> Float[np.ndarray, "plans variables trials"]:
+    """Variables of a few blocks, to design the combination by."""
+    blocks = -(-LEAST_SAMPLES // sampling.chains)
+    with jax.enable_x64(True):
+        parts = [
+            block_variables(np.int64(i), source, cases, sampling=sampling)
+            for i in range(blocks)
         ]
-        return float(max(relative))
+    return np.concatenate([np.asarray(part, np.float64) for part in parts], axis=-1)
 
 
 def _host_threads(devices: int) -> int:

@@ -1,4 +1,4 @@
-"""Running moments of the error and its control variates, without cancellation."""
+"""Running moments of streams of numbers, without cancellation."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,65 +9,62 @@ from jaxtyping import Float
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, means and centred second moments of vectors, for a batch of streams.
-
-    Merged by the formulas of Chan, Golub and LeVeque (1983), which never subtract
-    large sums. The first variable is the squared error, the others control variates.
+    """Count, mean and centred power sums, merged as Pébay (2008) has them.
 
     Attributes:
         count: samples so far.
-        mean: (streams, variables).
-        scatter: Σ(x − x̄)(x − x̄)ᵀ, (streams, variables, variables).
+        mean: of any number of streams.
+        powers: Σ(x − x̄)^m for m = 2, 3, 4, along the last axis.
     """
 
     count: int
-    mean: Float[np.ndarray, "streams variables"]
-    scatter: Float[np.ndarray, "streams variables variables"]
+    mean: Float[np.ndarray, "*streams"]
+    powers: Float[np.ndarray, "*streams 3"]
 
     @classmethod
-    def empty(cls, streams: int, variables: int) -> Self:
-        return cls(
-            0, np.zeros((streams, variables)), np.zeros((streams, variables, variables))
-        )
+    def empty(cls, *streams: int) -> Self:
+        return cls(0, np.zeros(streams), np.zeros((*streams, 3)))
 
     def merged(self, other: "Moments") -> "Moments":
         """The moments of both samples together."""
-        count = self.count + other.count
+        a, b, count = self.count, other.count, self.count + other.count
         step = other.mean - self.mean
-        between = step[:, :, None] * step[:, None, :]
+        (a2, a3, a4), (b2, b3, b4) = (
+            np.moveaxis(part.powers, -1, 0) for part in (self, other)
+        )
+        share = step / count
+        second = a2 + b2 + step * share * a * b
+        third = (
+            a3 + b3 + step * share**2 * a * b * (a - b) + 3 * share * (a * b2 - b * a2)
+        )
+        fourth = (
+            a4
+            + b4
+            + step * share**3 * a * b * (a * a - a * b + b * b)
+            + 6 * share**2 * (a * a * b2 + b * b * a2)
+            + 4 * share * (a * b3 - b * a3)
+        )
         return Moments(
             count,
-            self.mean + step * (other.count / count),
-            self.scatter + other.scatter + between * (self.count * other.count / count),
+            self.mean + share * b,
+            np.stack([second, third, fourth], axis=-1),
         )
 
-    def estimate(
-        self, control_means: Float[np.ndarray, "streams controls"] | None
-    ) -> tuple[Float[np.ndarray, " streams"], Float[np.ndarray, " streams"]]:
-        """The mean of the first variable and its standard error.
+    def standard_error(self) -> Float[np.ndarray, "*streams"]:
+        """Of the mean; infinite for one sample."""
+        if self.count < 2:
+            return np.full(self.mean.shape, np.inf)
+        return np.sqrt(self.powers[..., 0] / ((self.count - 1) * self.count))
 
-        Args:
-            control_means: E[y] of the other variables, or None without any:
-                x̄ − βᵀ(ȳ − E[y]), with β the regression of x on y, has the variance that
-                y does not explain.
+    def events(self, scale: Float[np.ndarray, "*streams"]) -> np.ndarray:
+        """How many events carry the variance.
+
+        The count over the excess kurtosis: of a rare event of probability q it is
+        count·q, of normal noise all samples. 0 where there is no variance beyond the
+        rounding of numbers of size `scale`.
         """
-        mean = self.mean[:, 0]
-        unexplained = self.scatter[:, 0, 0]
-        freedom = self.count - 1
-        if control_means is not None:
-            scale = np.sqrt(np.einsum("sii->si", self.scatter[:, 1:, 1:]))
-            scale = np.where(scale > 0, scale, 1)
-            correlation = self.scatter[:, 1:, 1:] / (
-                scale[:, :, None] * scale[:, None, :]
-            )
-            covariance = self.scatter[:, 0, 1:] / scale
-            # Controls that say the same, or nothing, are dropped.
-            inverse = np.linalg.pinv(correlation, rcond=1e-9, hermitian=True)
-            beta = np.einsum("sij,sj->si", inverse, covariance)
-            offset = (self.mean[:, 1:] - control_means) / scale
-            mean = mean - (beta * offset).sum(axis=1)
-            unexplained = np.maximum(unexplained - (beta * covariance).sum(axis=1), 0)
-            freedom -= control_means.shape[1]
-        if freedom < 1:
-            return mean, np.full_like(mean, np.inf)
-        return mean, np.sqrt(unexplained / (freedom * self.count))
+        second, fourth = self.powers[..., 0], self.powers[..., 2]
+        varies = second > self.count * (1e-9 * scale) ** 2
+        square = np.where(varies, second, 1) ** 2
+        excess = np.maximum(self.count * fourth / square - 3, 1)
+        return np.where(varies, self.count / excess, 0.0)

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
 
 from jgc._plan import AnyArray
-from jgc.stragglers import StragglerModel
 
 # Entries of a block's masks: as numbers, a quarter at a time, they fit a core's cache.
 _ENTRIES_PER_BLOCK = 1 << 18
@@ -41,28 +40,29 @@ def block_size(num_workers: int) -> int:
 class Thresholds(NamedTuple):
     """Bernoulli probabilities as 16-bit thresholds: answers = (draw < at) ^ flipped.
 
-    The rarer of the two outcomes is compared, so that probabilities 0 and 1 are exact
-    and nothing overflows. `fraction` is what the threshold leaves of 2^16 times the
-    probability: a threshold is rounded up with this probability, drawn anew for each
-    worker and `_ROUNDED_TOGETHER` trials. So a mask has its probabilities to 2^-48, and
-    16 bits are enough for it; trials that share a rounding are correlated by at most
-    2^-16, which adds 0.2 % at most to the variance of a mean and mostly nothing.
+    The rarer of the two outcomes under the first law is compared, so that
+    probabilities 0 and 1 are exact and nothing overflows. `fraction` is what the
+    threshold leaves of 2^16 times the probability: a threshold is rounded up with this
+    probability, drawn anew for each worker and `_ROUNDED_TOGETHER` trials. So a mask
+    has its probabilities to 2^-48, and 16 bits are enough for it; trials that share a
+    rounding are correlated by at most 2^-16, which adds 0.2 % at most to the variance
+    of a mean and mostly nothing.
 
     Attributes:
-        at: threshold in 0 … 2^15.
+        at: threshold in 0 … 2^16, up to 2^15 in the first law.
         fraction: in [0, 1), as 32 bits.
         flipped: whether straggling is the rarer outcome.
     """
 
-    at: UInt32[AnyArray, " k"]
-    fraction: UInt32[AnyArray, " k"]
+    at: UInt32[AnyArray, "laws k"]
+    fraction: UInt32[AnyArray, "laws k"]
     flipped: Bool[AnyArray, " k"]
 
 
-def thresholds(p: Float[AnyArray, " k"]) -> Thresholds:
-    """Of straggler probabilities p, on the host."""
+def thresholds(p: Float[AnyArray, "laws k"]) -> Thresholds:
+    """Of straggler probabilities p, a row a law, on the host."""
     p = np.asarray(p, np.float64)
-    flipped = p < 0.5
+    flipped = p[0] < 0.5
     scaled = np.where(flipped, p, 1 - p) * 2.0**16
     at = np.floor(scaled)
     fraction = np.floor((scaled - at) * 2.0**32)
@@ -99,6 +99,7 @@ def bernoulli_masks(
     words: UInt32[Array, " 2"],
     block: UInt32[Array, ""],
     limits: Thresholds,
+    law: Int[Array, "draws lanes"] | None = None,
     *,
     size: int,
 ) -> PackedMasks:
@@ -108,29 +109,52 @@ def bernoulli_masks(
         words: the key, from `key_words`.
         block: the block's index, below 2^31.
         limits: the probabilities.
+        law: which row of `limits` each trial follows, the first if out of range;
+            None if all follow the first.
         size: trials of a block, a power of 2 from `block_size`.
     """
-    k, lanes = limits.at.shape[0], size // DRAWS
+    laws, k = limits.at.shape
+    lanes = size // DRAWS
     together = min(_ROUNDED_TOGETHER, size) // DRAWS
     shape = (k, lanes // together, together)
 
-    def thresholds_of_block() -> UInt32[Array, "k groups"]:
+    def thresholds_of_block() -> UInt32[Array, "laws k groups"]:
         counter = _row_major_index(shape[:2]) + jnp.uint32(k * lanes)
         rounding, _ = _threefry(words, counter, block)
-        up = (rounding < limits.fraction[:, None]).astype(jnp.uint32)
-        return jnp.asarray(limits.at)[:, None] + up
+        up = rounding < jnp.asarray(limits.fraction)[:, :, None]
+        return jnp.asarray(limits.at)[:, :, None] + up.astype(jnp.uint32)
 
-    at = _materialised(thresholds_of_block, block)[:, :, None]
+    at = _materialised(thresholds_of_block, block)[:, :, :, None]
 
     def draw() -> UInt32[Array, "k lanes"]:
         first, second = _threefry(words, _row_major_index(shape), block)
         draws = (first & 0xFFFF, first >> 16, second & 0xFFFF, second >> 16)
         packed = jnp.zeros(shape, jnp.uint32)
         for position, value in enumerate(draws):
-            packed |= jnp.where(value < at, jnp.uint32(1 << position), 0)
+            limit = at[0]
+            if law is not None:
+                of_draw = law[position].reshape(shape[1:])
+                for other in range(1, laws):
+                    limit = jnp.where(of_draw == other, at[other], limit)
+            packed |= jnp.where(value < limit, jnp.uint32(1 << position), 0)
         return packed.reshape(k, lanes)
 
     return PackedMasks(_materialised(draw, block), jnp.asarray(limits.flipped))
+
+
+def trial_bits(
+    words: UInt32[Array, " 2"], block: UInt32[Array, ""], *, num_workers: int, size: int
+) -> UInt32[Array, "two draws lanes"]:
+    """Two words a trial that no mask of the block is made of."""
+    lanes = size // DRAWS
+    used = num_workers * (lanes + max(1, size // _ROUNDED_TOGETHER))
+    shape = (DRAWS, lanes)
+
+    def draw() -> UInt32[Array, "two draws lanes"]:
+        counter = _row_major_index(shape) + jnp.uint32(used)
+        return jnp.stack(_threefry(words, counter, block))
+
+    return _materialised(draw, block)
 
 
 def _materialised(
@@ -157,67 +181,6 @@ def _row_major_index(shape: tuple[int, ...]) -> UInt32[Array, "*shape"]:
             jnp.uint32, shape, axis
         )
     return index
-
-
-def model_mask(
-    model: StragglerModel,
-    key: PRNGKeyArray,
-    block: UInt32[Array, ""],
-    *,
-    chains: int,
-    steps: int,
-) -> Bool[Array, "k trials"]:
-    """Masks of one block from a straggler model; a chain's iterations are adjacent."""
-
-    def chain(chain_key: PRNGKeyArray) -> Bool[Array, "steps k"]:
-        init_key, sample_key = jax.random.split(chain_key)
-
-        def step(state: object, step_key: PRNGKeyArray) -> tuple[object, Array]:
-            mask, state = model.sample(state, step_key)
-            return state, mask
-
-        return jax.lax.scan(
-            step, model.init(init_key), jax.random.split(sample_key, steps)
-        )[1]
-
-    masks = jax.vmap(chain)(jax.random.split(jax.random.fold_in(key, block), chains))
-    return masks.reshape(chains * steps, -1).T
-
-
-def check_model(
-    model: StragglerModel, key: PRNGKeyArray, *, num_workers: int, steps: int
-) -> None:
-    """Raises ValueError for other workers than the plans', or the same masks always.
-
-    A replay that starts at the first row plays the same rows in every chain: their
-    mean is not the trace's, and their standard error is 0.
-    """
-    mask = jax.eval_shape(lambda key: model.sample(model.init(key), key)[0], key)
-    if mask.dtype != bool:
-        raise ValueError(
-            f"model must sample masks, got {mask.dtype}; wrap latencies in "
-            "jgc.stragglers.at_deadline"
-        )
-    if mask.shape != (num_workers,):
-        raise ValueError(
-            f"model must be of the plan's {num_workers} workers, got masks of shape "
-            f"{mask.shape}"
-        )
-    if is_stateful(model, key):
-        masks = model_mask(model, key, jnp.uint32(0), chains=8, steps=max(steps, 64))
-        chains = np.asarray(masks).reshape(num_workers, 8, -1)
-        is_same = (chains == chains[:, :1]).all()
-        if is_same and (chains != chains[:, :, :1]).any():
-            raise ValueError(
-                "model must depend on its key, got the same masks for 8 keys; a trace "
-                "needs replay(…, random_start=True)"
-            )
-
-
-def is_stateful(model: StragglerModel, key: PRNGKeyArray) -> bool:
-    """Whether a model's iterations depend on one another."""
-    init: Callable[[PRNGKeyArray], object] = model.init
-    return bool(jax.tree.leaves(jax.eval_shape(init, key)))
 
 
 def _threefry(

@@ -18,6 +18,9 @@ from jgc.residual._sampling.sparse_rows import SparseRows, sparse_rows
 _DENSE_ENTRIES_PER_EDGE = 16
 _LARGEST_DENSE = 1 << 24
 
+# Of ‖g‖²: coefficients off by 1e-9, a solve's worst in float64.
+_ROUNDING = 1e-18
+
 
 class ErrorEvaluator(NamedTuple):
     """Arrays to evaluate ‖g − ĝ‖² with; a pytree, goes through `jit`.
@@ -57,6 +60,17 @@ class ErrorEvaluator(NamedTuple):
         if isinstance(self.decoder, Fixed):
             return self.of_fixed(mask)
         return self.of_coefficients(self.decoder.coefficients(self.plan, mask))
+
+    def without_rounding(
+        self, errors: Float[Array, " trials"]
+    ) -> Float[Array, " trials"]:
+        """0 for errors that are those of float64, not of the masks.
+
+        Where a decoder makes up for all common stragglers, they are all that a sample
+        has: they would pass for noise, with a standard error.
+        """
+        all_lost = self.of_coefficients(jnp.zeros((self.plan.num_partitions, 1)))
+        return jnp.where(errors > _ROUNDING * all_lost, errors, 0)
 
     def of_coefficients(self, c: Float[Array, "n trials"]) -> Float[Array, " trials"]:
         """(c − 1)ᵀ G (c − 1)."""

@@ -45,7 +45,7 @@ class Similarity(NamedTuple):
         return jnp.where(a + b > 0, b / jnp.where(a + b > 0, a + b, 1), 0)
 
 
-class Following(NamedTuple):
+class SimilarityEstimator(NamedTuple):
     """Follows the similarity of partition gradients; pure functions of `following`.
 
     Attributes:
@@ -136,7 +136,7 @@ class Following(NamedTuple):
         )
 
 
-def following(*, decay: float = 0.95, first_guess: float = 0.5) -> Following:
+def following(*, decay: float = 0.95, first_guess: float = 0.5) -> SimilarityEstimator:
     """Follows ρ of `jgc.gradients.similar` from the messages themselves.
 
     With a mixture of designs the weights of iteration t come from iterations before t
@@ -171,7 +171,7 @@ def following(*, decay: float = 0.95, first_guess: float = 0.5) -> Following:
     decay = _checks.scalar("decay", decay, 0, 1)
     if decay == 1:
         raise ValueError("decay must be below 1, got 1: nothing would ever be learnt")
-    return Following(decay, _checks.scalar("first_guess", first_guess, 0, 1))
+    return SimilarityEstimator(decay, _checks.scalar("first_guess", first_guess, 0, 1))
 
 
 def _added(

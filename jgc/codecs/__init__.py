@@ -1,0 +1,25 @@
+"""Messages in fewer bits: pure JAX, by key, each with the error that it adds.
+
+    codec = jgc.codecs.int8()
+    encoded = codec.encode(vector, key)          # what travels
+    codec.decode(encoded, key, vector.size)      # what the master makes of it
+
+`full` (float32), `bfloat16`, `int8`, `one_bit` and `random_subspace`. An unbiased codec
+keeps an unbiased code unbiased and adds `added_error` to its residual error.
+`jgc.distributed.ray(…, codec=)` uses them.
+"""
+
+from jgc.codecs._codec import Codec
+from jgc.codecs._error import added_error
+from jgc.codecs._rounding import bfloat16, full, int8, one_bit
+from jgc.codecs._subspace import random_subspace
+
+__all__ = [
+    "Codec",
+    "added_error",
+    "bfloat16",
+    "full",
+    "int8",
+    "one_bit",
+    "random_subspace",
+]
