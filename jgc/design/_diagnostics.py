@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Beyond this many workers or partitions a cell is too small for its number.
 _MOST_CELLS_WITH_NUMBERS = 16
+_LEAST_CELL = 2.5  # points: cells of many workers overlap, but are seen
+_MOST_ABOVE_USUAL = 3.0  # the largest |α| over 98 % of them
 
 
 class Diagnostics(NamedTuple):
@@ -82,9 +84,13 @@ def draw_plan(plan: CodingPlan) -> "Figure":
     axis = figure.subplots()
     partition, worker = np.asarray(plan.edge_partition), np.asarray(plan.edge_worker)
     alpha = plan.edge_alpha()
-    limit = max(float(np.abs(alpha).max(initial=0)), 1e-12)
+    largest = float(np.abs(alpha).max(initial=0))
+    usual = float(np.quantile(np.abs(alpha), 0.98)) if alpha.size else 0.0
+    # A few huge coefficients would leave the others without a colour.
+    is_ruled = largest > _MOST_ABOVE_USUAL * usual > 0
+    limit = max(usual if is_ruled else largest, 1e-12)
     k, n = plan.num_workers, plan.num_partitions
-    cell = 300 / max(k, n)  # in points
+    cell = max(300 / max(k, n), _LEAST_CELL)  # in points
     drawn = axis.scatter(
         partition,
         worker,
@@ -95,7 +101,7 @@ def draw_plan(plan: CodingPlan) -> "Figure":
         vmin=-limit,
         vmax=limit,
         edgecolors="0.6",
-        linewidths=min(0.5, cell / 20),
+        linewidths=0.5 if cell > 10 else 0,
     )
     if max(k, n) <= _MOST_CELLS_WITH_NUMBERS:
         for column, row, value in zip(partition, worker, alpha, strict=True):
@@ -114,7 +120,7 @@ def draw_plan(plan: CodingPlan) -> "Figure":
         ylabel="worker",
         title=f"{plan.name}: α, load {plan.load:.2f}",
     )
-    figure.colorbar(drawn, label="α")
+    figure.colorbar(drawn, label="α", extend="both" if is_ruled else "neither")
     return figure
 
 

@@ -32,6 +32,15 @@ def test_draw_plan_shows_every_edge():
     assert len(axis.texts) == plan.num_edges
 
 
+def test_one_outlier_does_not_rule_the_colours():
+    encoding = np.eye(60)
+    encoding[0, 0] = 500.0
+    plan = jgc.CodingPlan.from_matrix(encoding, p=np.full(60, 0.1))
+    drawn = draw_plan(plan).axes[0].collections[0]
+    assert drawn.norm.vmax < 5
+    assert drawn.get_sizes().min() >= 2.5**2
+
+
 def test_draw_plan_of_many_workers():
     plan = jgc.codes.interval(np.linspace(0.1, 0.9, 300), num_partitions=300)
     assert not draw_plan(plan).axes[0].texts
