@@ -275,6 +275,8 @@ def _combined(
     case: Case, values: Float[Array, "variables trials"]
 ) -> Float[Array, "samples trials"]:
     """Samples from variables."""
+    if case.proposals is None:  # no weights, nothing to combine
+        return values[1:2].astype(jnp.float64)
     offset, coefficient = case.combination
     # Not a product: what it adds up in would be the backend's choice.
     samples = jnp.asarray(offset)[:, None]
