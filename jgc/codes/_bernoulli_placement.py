@@ -33,6 +33,16 @@ def bernoulli_placement(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = bernoulli_placement(
+        ...     [0.1] * 100, num_partitions=1000, key=jax.random.key(0), replication=2
+        ... )
+        >>> copies = jgc.codes.placement_report(plan).replication
+        >>> lost = (copies == 0).mean()  # about e⁻²
+        >>> round(copies.mean(), 1).item(), round(lost, 1).item()
+        (2.0, 0.1)
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     k = p.size

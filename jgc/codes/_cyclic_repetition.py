@@ -38,6 +38,14 @@ def cyclic_repetition(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> plan = cyclic_repetition([0.1] * 3, num_partitions=3, num_stragglers=1)
+        >>> sent = plan.encoding_matrix().round(6)
+        >>> sent.tolist()
+        [[0.5, 1.0, 0.0], [0.0, 1.0, -1.0], [0.5, 0.0, 1.0]]
+        >>> (sent[1] + 2 * sent[2]).tolist()  # g, without worker 0
+        [1.0, 1.0, 1.0]
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     k, s = p.size, _checks.count("num_stragglers", num_stragglers, minimum=0)

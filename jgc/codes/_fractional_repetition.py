@@ -35,6 +35,13 @@ def fractional_repetition(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> plan = fractional_repetition([0.1] * 4, num_partitions=2, replication=2)
+        >>> plan.encoding_matrix().tolist()
+        [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+        >>> (plan.encoding_matrix()[0] + plan.encoding_matrix()[3]).tolist()  # g
+        [1.0, 1.0]
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     k, d = p.size, _checks.count("replication", replication)

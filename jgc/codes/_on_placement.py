@@ -66,6 +66,14 @@ def on_placement(
 
     Warns:
         NegativeCoefficientWarning: some α < 0, so that Lemma 1's bound may fail.
+
+    Example:
+        >>> import jgc
+        >>> placed = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> placed.alpha().round(2).tolist()
+        [[1.0, 0.6], [0.0, 0.4]]
+        >>> on_placement([0.25, 0.5], placed).alpha().round(2).tolist()  # Y = 1.5, 0.5
+        [[1.0, 0.5], [0.0, 0.5]]
     """
     p = _checks.probabilities(p)
     worker, partition, n = placement_edges("placement", placement, p.size)

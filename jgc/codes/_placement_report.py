@@ -32,6 +32,17 @@ def placement_report(plan: CodingPlan) -> PlacementReport:
     """Replication per partition and pairwise balance; in time and space of Σ_i b_i².
 
     With one partition there are no pairs, and all overlaps are 0.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.1] * 4, num_partitions=4, replication=2
+        ... )
+        >>> report = placement_report(plan)
+        >>> report.replication.tolist()
+        [2, 2, 2, 2]
+        >>> report.least_overlap, report.most_overlap, report.ideal_overlap
+        (0, 2, 1.0)
     """
     n = plan.num_partitions
     worker, partition = np.asarray(plan.edge_worker), np.asarray(plan.edge_partition)

@@ -32,6 +32,12 @@ def random_graph(p: ArrayLike, *, num_partitions: int, key: jax.Array) -> Coding
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> plan = random_graph([0.1] * 3, num_partitions=3, key=jax.random.key(0))
+        >>> sent = plan.encoding_matrix()  # a triangle, in whatever order
+        >>> sent.sum(1).tolist(), (sent.sum(0) / 2).tolist()  # the second is g
+        ([2.0, 2.0, 2.0], [1.0, 1.0, 1.0])
     """
     p = _checks.probabilities(p)
     n, k = _checks.count("num_partitions", num_partitions, minimum=2), p.size

@@ -70,6 +70,11 @@ def reference(
 
     Warns:
         NegativeCoefficientWarning: some α < 0, so that Lemma 1's bound may fail.
+
+    Example:
+        >>> plan = reference([0.2, 0.2, 0.5], num_partitions=3, capacity=[1, 3, 3])
+        >>> plan.alpha().sum(1).round(3).tolist()  # Y = 1.333, 1.333, 0.333 without
+        [1.0, 1.6, 0.4]
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     k = p.size

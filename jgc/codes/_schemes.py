@@ -37,6 +37,13 @@ def scheme_i(
 
     Warns:
         NegativeCoefficientWarning: some α < 0, so that Lemma 1's bound may fail.
+
+    Example:
+        >>> plan = scheme_i([0.25, 0.5, 0.5], num_partitions=6)
+        >>> print(plan.alpha().round(2))  # Y = 3.6, 1.2, 1.2
+        [[0.6 1.  1.  1.  0.  0. ]
+         [0.2 0.  0.  0.  1.  0. ]
+         [0.2 0.  0.  0.  0.  1. ]]
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     y = row_sums(p, n)
@@ -91,6 +98,13 @@ def scheme_ii(
 
     Warns:
         NegativeCoefficientWarning: some α < 0, so that Lemma 1's bound may fail.
+
+    Example:
+        >>> plan = scheme_ii([0.25, 0.5, 0.5], num_partitions=6)
+        >>> print(plan.alpha().round(2))  # Y = 3.6, 1.2, 1.2
+        [[1.  1.  1.  0.6 0.  0. ]
+         [0.  0.  0.  0.4 0.8 0. ]
+         [0.  0.  0.  0.  0.2 1. ]]
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     y = row_sums(p, n)

@@ -57,6 +57,16 @@ def sparse(
 
     Warns:
         NegativeCoefficientWarning: some α < 0, so that Lemma 1's bound may fail.
+
+    Example:
+        >>> plan = sparse([0.2, 0.2, 0.5, 0.5], num_partitions=4)
+        >>> print(plan.alpha().round(2))  # Y = 1.6, 1.6, 0.4, 0.4: two groups of sum 2
+        [[1.  0.6 0.  0. ]
+         [0.  0.  1.  0.6]
+         [0.  0.  0.  0.4]
+         [0.  0.4 0.  0. ]]
+        >>> plan.load  # 1.75 of `interval`
+        1.5
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     tolerance = _checks.scalar("tolerance", tolerance, 0, 0.1)

@@ -41,6 +41,14 @@ def stochastic(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> plan = stochastic(
+        ...     [0.2, 0.5, 0.5], num_partitions=3, key=jax.random.key(0), replication=2
+        ... )
+        >>> held = plan.alpha() > 0
+        >>> held.sum(0).tolist(), plan.alpha()[held].round(2).tolist()
+        ([2, 2, 2], [0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
     """
     p, n = _checks.probabilities(p), _checks.count("num_partitions", num_partitions)
     live = np.flatnonzero(p < 1)

@@ -61,6 +61,13 @@ def straggler_free(num_workers: int, *, num_partitions: int) -> CodingPlan:
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> plan = straggler_free(2, num_partitions=4)
+        >>> plan.encoding_matrix().tolist()
+        [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]
+        >>> plan.straggler_probabilities.tolist()
+        [0.0, 0.0]
     """
     k = _checks.count("num_workers", num_workers)
     plan = uncoded(np.zeros(k), num_partitions=num_partitions)

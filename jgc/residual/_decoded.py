@@ -51,6 +51,15 @@ def decoded_moments(
 
     Raises:
         ValueError: too many workers, or an argument out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.uncoded([0.5, 0.2], num_partitions=2, unbiased=True)
+        >>> moments = decoded_moments(plan)
+        >>> moments.mean.tolist(), moments.variance.round(6).tolist()  # p/(1 − p)
+        ([1.0, 1.0], [1.0, 0.25])
+        >>> round(moments.squared_norm, 6)  # ‖g‖² = 4 and the variance
+        5.25
     """
     check_decoder(decoder, plan)
     model = as_gradients(gradients, plan.num_partitions)

@@ -39,6 +39,16 @@ def enumerate_masks(
 
     Raises:
         ValueError: more than 20 workers, or an argument out of its range.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.fractional_repetition(
+        ...     [0.5] * 4, num_partitions=2, replication=2
+        ... )
+        >>> decoder = jgc.decoders.representative
+        >>> found = enumerate_masks(plan, decoder=decoder, gradients=0.0)
+        >>> found.mean, found.trials  # each block of unit norm is lost with 0.5²
+        (0.5, 16)
     """
     k = plan.num_workers
     if k > _MOST_WORKERS:

@@ -161,7 +161,14 @@ class ResidualBounds(NamedTuple):
 
 
 def bounds(plan: CodingPlan) -> ResidualBounds:
-    """What can be said of the residual error without knowing the gradients."""
+    """What can be said of the residual error without knowing the gradients.
+
+    Example:
+        >>> import jgc
+        >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
+        >>> [round(bound, 3) for bound in bounds(plan)]  # n²/D = 4/(4 + 1) where α ≥ 0
+        [0.5, 0.8, 0.8]
+    """
     moments = _Moments(plan)
     return ResidualBounds(
         orthogonal=moments.orthogonal(),
@@ -171,7 +178,16 @@ def bounds(plan: CodingPlan) -> ResidualBounds:
 
 
 def bias(plan: CodingPlan) -> Float[np.ndarray, " n"]:
-    """E[c_j] − 1 per partition: 0 for unbiased codes."""
+    """E[c_j] − 1 per partition: 0 for unbiased codes.
+
+    Example:
+        >>> import jgc
+        >>> bias(jgc.codes.uncoded([0.5, 0.25], num_partitions=2)).tolist()
+        [-0.5, -0.25]
+        >>> plan = jgc.codes.interval([0.5, 0.25], num_partitions=2)
+        >>> abs(bias(plan)).round(9).tolist()
+        [0.0, 0.0]
+    """
     return _Moments(plan).bias
 
 

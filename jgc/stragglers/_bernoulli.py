@@ -24,6 +24,12 @@ def bernoulli(p: ArrayLike) -> StragglerModel:
 
     Raises:
         ValueError: an entry outside [0, 1].
+
+    Example:
+        >>> from jgc.stragglers import simulate
+        >>> answered = simulate(bernoulli([0.1, 0.5]), jax.random.key(0), 1000)
+        >>> (~answered).mean(0).round(1).tolist()
+        [0.1, 0.5]
     """
     p = _checks.probabilities(p, some_answer=False)
     answers = 1 - p
@@ -56,6 +62,10 @@ def deadline_probabilities(
 
     Raises:
         ValueError: a ψ_i that is not positive, or a deadline below 1.
+
+    Example:
+        >>> deadline_probabilities([0.5, 2.0], deadline=2.0).round(4).tolist()  # e^−ψ
+        [0.6065, 0.1353]
     """
     rates = _checks.vector("psi", psi)
     if (rates <= 0).any():

@@ -30,6 +30,11 @@ def common_factor(p: ArrayLike, *, correlation: float) -> StragglerModel:
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> model = common_factor([0.5, 0.5], correlation=0.5)
+        >>> model.covariance().round(4).tolist()  # arcsin(r)/2π between the two
+        [[0.25, 0.0833], [0.0833, 0.25]]
     """
     p = _checks.probabilities(p, some_answer=False)
     r = _checks.scalar("correlation", correlation, 0, 1)
@@ -72,6 +77,13 @@ def shared_shocks(
     Raises:
         ValueError: an argument out of its range, or a shock more likely than a worker
             of its group is to straggle.
+
+    Example:
+        >>> model = shared_shocks([0.2, 0.2, 0.2], groups=[0, 0, 1], shock=0.1)
+        >>> print(model.covariance().round(4))  # 0.8² · 0.1/0.9 within group 0
+        [[0.16   0.0711 0.    ]
+         [0.0711 0.16   0.    ]
+         [0.     0.     0.16  ]]
     """
     p = _checks.probabilities(p, some_answer=False)
     group = _group_numbers(groups, p.size)

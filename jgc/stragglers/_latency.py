@@ -26,6 +26,10 @@ def exponential(rate: ArrayLike) -> LatencyModel:
 
     Raises:
         ValueError: a rate that is not positive.
+
+    Example:
+        >>> exponential([1.0, 2.0]).survival(1.0).round(4).tolist()  # e^−1, e^−2
+        [0.3679, 0.1353]
     """
     return shifted_exponential(rate, shift=0.0)
 
@@ -43,6 +47,11 @@ def shifted_exponential(rate: ArrayLike, *, shift: ArrayLike) -> LatencyModel:
 
     Raises:
         ValueError: a rate that is not positive, or a shift below 0.
+
+    Example:
+        >>> model = shifted_exponential([1.0, 2.0], shift=0.5)
+        >>> model.survival(1.5).round(4).tolist(), model.survival(0.4).tolist()
+        ([0.3679, 0.1353], [1.0, 1.0])
     """
     rates = _checks.vector("rate", rate)
     if (rates <= 0).any():
@@ -78,6 +87,11 @@ def at_deadline(latencies: LatencyModel, deadline: float) -> StragglerModel:
 
     Raises:
         ValueError: a deadline that is not a positive number.
+
+    Example:
+        >>> model = at_deadline(shifted_exponential([1.0, 2.0], shift=0.5), 1.5)
+        >>> model.probabilities().round(4).tolist()  # e^−λ(τ − s)
+        [0.3679, 0.1353]
     """
     deadline = positive_deadline(deadline)
 

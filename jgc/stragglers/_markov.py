@@ -28,6 +28,11 @@ def markov(p: ArrayLike, *, mean_burst: ArrayLike) -> StragglerModel:
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> model = markov([0.2, 0.5], mean_burst=4.0)
+        >>> model.autocorrelation(1).tolist()  # 1 − 1/(4 · 0.8), 1 − 1/(4 · 0.5)
+        [0.6875, 0.5]
     """
     p = _checks.probabilities(p, some_answer=False)
     length = _checks.one_or_each("mean_burst", mean_burst, p.size, "worker")

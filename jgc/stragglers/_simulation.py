@@ -19,6 +19,16 @@ def simulate(
         model: of the stragglers.
         key: a JAX random key.
         num_rounds: T ≥ 1.
+
+    Example:
+        >>> import jgc
+        >>> recorded = jgc.stragglers.trace([[1.0, 5.0], [2.0, 2.0], [3.0, 1.0]])
+        >>> model = jgc.stragglers.at_deadline(jgc.stragglers.replay(recorded), 2.0)
+        >>> print(simulate(model, jax.random.key(0), 4))  # round 3 is the first again
+        [[ True False]
+         [ True  True]
+         [False  True]
+         [ True False]]
     """
     rounds = _checks.count("num_rounds", num_rounds)
     return np.asarray(_masks(model, key, rounds))

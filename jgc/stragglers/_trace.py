@@ -62,6 +62,13 @@ def trace(
 
     Raises:
         ValueError: not such an array; names the round and the worker.
+
+    Example:
+        >>> recorded = trace([[1.0, 5.0], [2.0, np.nan]], missing_is_late=True)
+        >>> recorded.latencies.tolist(), recorded.workers
+        ([[1.0, 5.0], [2.0, inf]], ('0', '1'))
+        >>> recorded.answered(2.0).tolist()
+        [[True, False], [True, False]]
     """
     array = _numbers(latencies)
     if array.ndim != 2 or array.shape[0] == 0:
@@ -105,6 +112,11 @@ def replay(recorded: Trace, *, random_start: bool = False) -> LatencyModel:
         recorded: of `trace` or `load_trace`.
         random_start: start at a row drawn by `init`'s key instead of the first: for
             many runs over one trace, whose masks then are the trace's on average.
+
+    Example:
+        >>> model = replay(trace([[1.0, 5.0], [2.0, 2.0], [3.0, 1.0], [1.0, 4.0]]))
+        >>> model.survival(2.0).tolist()  # late in 1 and in 2 of 4 rounds
+        [0.25, 0.5]
     """
     latencies = recorded.latencies
     num_rounds = recorded.num_rounds

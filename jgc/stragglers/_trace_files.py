@@ -17,7 +17,7 @@ _Read = tuple[Float[np.ndarray, "T k"], tuple[str, ...]]
 
 
 def load_trace(path: str | Path, *, missing_is_late: bool = False) -> Trace:
-    """Reads recorded latencies in seconds: a row a round, a column a worker.
+    r"""Reads recorded latencies in seconds: a row a round, a column a worker.
 
     By the file's ending:
 
@@ -40,6 +40,15 @@ def load_trace(path: str | Path, *, missing_is_late: bool = False) -> Trace:
             negative or missing. Names the file and the place.
         OSError: the file cannot be read.
         ImportError: a Parquet file, and pyarrow is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "seconds.csv"
+        ...     _ = path.write_text("fast,slow\n0.5,2.5\n0.75,\n")
+        ...     recorded = load_trace(path, missing_is_late=True)
+        >>> recorded.workers, recorded.latencies.tolist()
+        (('fast', 'slow'), [[0.5, 2.5], [0.75, inf]])
     """
     path = Path(path)
     try:

@@ -100,6 +100,13 @@ def with_load(
 
     Raises:
         ValueError: neither or both of the two, or an argument out of its range.
+
+    Example:
+        >>> import jgc
+        >>> recorded = jgc.stragglers.trace([[1.0, 2.0], [3.0, 4.0]])
+        >>> loaded = with_load(recorded, work_fraction=0.5)  # T (0.5 + 0.5 · 2x)
+        >>> loaded.seconds(0.5).tolist(), loaded.seconds(1.0).tolist()
+        ([[1.0, 2.0], [3.0, 4.0]], [[1.5, 3.0], [4.5, 6.0]])
     """
     rounds, k = recorded.latencies.shape
     if (work_fraction is None) == (slope is None):
@@ -148,6 +155,13 @@ def slope_of(
 
     Raises:
         ValueError: equal loads, or traces of different workers.
+
+    Example:
+        >>> import jgc
+        >>> half = jgc.stragglers.trace([[1.0, 2.0], [1.0, 2.0]])
+        >>> whole = jgc.stragglers.trace([[2.0, 4.0], [2.0, 4.0]])
+        >>> slope_of(half, 0.5, whole, 1.0).tolist()  # 1 and 2 more seconds per 0.5
+        [2.0, 4.0]
     """
     low, high = (
         _checks.scalar(n, v, 0, 1)

@@ -29,6 +29,14 @@ def draw_survival(
 
     Raises:
         ImportError: matplotlib is not installed (extra "plots").
+
+    Example:
+        >>> import jgc
+        >>> model = jgc.stragglers.exponential([1.0, 2.0])
+        >>> figure = draw_survival(model.survival, [0.5, 1.0])
+        >>> slow, fast = figure.axes[0].get_lines()
+        >>> slow.get_ydata().round(4).tolist()  # e^−0.5, e^−1
+        [0.6065, 0.3679]
     """
     figure = _new_figure((6, 4))
     _survival_panel(figure.subplots(), survival, deadlines)
@@ -43,6 +51,11 @@ def draw_bursts(masks: Bool[np.ndarray, "T k"]) -> "Figure":
 
     Raises:
         ImportError: matplotlib is not installed (extra "plots").
+
+    Example:
+        >>> answered = np.array([[True], [False], [False], [True], [False], [True]])
+        >>> draw_bursts(answered).axes[0].get_title()  # of 2 and of 1
+        'mean 1.50 rounds'
     """
     figure = _new_figure((6, 4))
     _burst_panel(figure.subplots(), np.asarray(masks, bool))
@@ -57,6 +70,11 @@ def draw_correlation(covariance: ArrayLike) -> "Figure":
 
     Raises:
         ImportError: matplotlib is not installed (extra "plots").
+
+    Example:
+        >>> figure = draw_correlation([[0.25, 0.05], [0.05, 0.25]])
+        >>> figure.axes[0].get_title()
+        'mean correlation 0.200'
     """
     figure = _new_figure((5.5, 4.5))
     _correlation_panel(figure, figure.subplots(), np.asarray(covariance, np.float64))
@@ -72,6 +90,13 @@ def draw_trace(recorded: Trace, *, deadline: float) -> "Figure":
 
     Raises:
         ImportError: matplotlib is not installed (extra "plots").
+
+    Example:
+        >>> import jgc
+        >>> seconds = [[1.0, 1.0], [9.0, 9.0], [9.0, 1.0], [1.0, 1.0]]
+        >>> figure = draw_trace(jgc.stragglers.trace(seconds), deadline=2.0)
+        >>> [panel.get_title() for panel in figure.axes[1:3]]
+        ['mean 1.50 rounds', 'mean correlation 0.577']
     """
     figure = _new_figure((16, 4.5))
     left, middle, right = figure.subplots(1, 3)
@@ -90,6 +115,11 @@ def burst_lengths(masks: Bool[np.ndarray, "T k"]) -> Int[np.ndarray, " bursts"]:
     """Lengths in rounds of all runs of lateness of all workers.
 
     Runs at the ends of the record are counted as long as they were seen.
+
+    Example:
+        >>> answered = [[True, False], [False, False], [False, True], [True, False]]
+        >>> burst_lengths(np.array(answered)).tolist()  # worker 0: 2, worker 1: 2 and 1
+        [2, 2, 1]
     """
     is_late = ~np.asarray(masks, bool)
     padded = np.pad(is_late, ((1, 1), (0, 0))).T.astype(np.int8).ravel()

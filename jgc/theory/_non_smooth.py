@@ -22,6 +22,11 @@ def non_smooth_gap(
         iterates: t ≥ 1, where β_1 is the start (T,).
         squared_gradient: B of `squared_gradient_bound`, for subgradients.
         strong_convexity: λ > 0.
+
+    Example:
+        >>> options = {"squared_gradient": 1.0, "strong_convexity": 0.5}
+        >>> non_smooth_gap([1, 100], **options).round(3).tolist()
+        [34.0, 1.906]
     """
     t = _arguments.iterates(iterates)
     b = _checks.scalar("squared_gradient", squared_gradient, low=0)
@@ -48,6 +53,11 @@ def non_smooth_average_gap(
         horizons: T ≥ 1.
         squared_gradient: B of `squared_gradient_bound`, for subgradients.
         strong_convexity: λ > 0.
+
+    Example:
+        >>> options = {"squared_gradient": 1.0, "strong_convexity": 0.5}
+        >>> non_smooth_average_gap([1, 99], **options).tolist()
+        [2.0, 0.04]
     """
     t = _arguments.iterates(horizons)
     b = _checks.scalar("squared_gradient", squared_gradient, low=0)

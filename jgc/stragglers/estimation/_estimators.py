@@ -76,6 +76,11 @@ def counting(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> answered = [[True, False], [True, False], [True, True]]
+        >>> estimate(counting(2), answered).round(3).tolist()  # 0.5/4, 2.5/4
+        [0.125, 0.625]
     """
     k = _checks.count("num_workers", num_workers)
     prior = prior.checked()
@@ -120,6 +125,11 @@ def forgetting(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> answered = [[True, False], [True, False], [True, True]]
+        >>> estimate(forgetting(2, memory=2), answered).round(3).tolist()
+        [0.182, 0.455]
     """
     k = _checks.count("num_workers", num_workers)
     prior = prior.checked()
@@ -150,6 +160,12 @@ def censored_shifted_exponential(num_workers: int, *, deadline: float) -> Estima
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> seconds = [[1.0, 1.0], [2.0, np.inf], [3.0, 9.0]]
+        >>> estimator = censored_shifted_exponential(2, deadline=3.0)
+        >>> estimate(estimator, seconds).round(3).tolist()  # e^−2, e^−0.5
+        [0.135, 0.607]
     """
     k = _checks.count("num_workers", num_workers)
     tau = positive_deadline(deadline)
@@ -183,7 +199,15 @@ def censored_shifted_exponential(num_workers: int, *, deadline: float) -> Estima
 
 
 def estimate(estimator: Estimator, observations: ArrayLike) -> Float[np.ndarray, " k"]:
-    """p̂ (k,) after a record of observations (T, k), in their order."""
+    """p̂ (k,) after a record of observations (T, k), in their order.
+
+    Example:
+        >>> late_at_first = [[False], [False], [True], [True]]
+        >>> estimate(counting(1), late_at_first).round(3).tolist()
+        [0.5]
+        >>> estimate(counting(1, window=2), late_at_first).round(3).tolist()
+        [0.167]
+    """
     return np.asarray(_run(estimator, jnp.asarray(observations)), np.float64)
 
 

@@ -161,6 +161,15 @@ def check_shifted_exponential(
     Raises:
         ValueError: latencies that `fit_shifted_exponential` refuses, or no worker with
             two different answers.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> exponential = 1 + rng.exponential(size=(100, 2))
+        >>> check_shifted_exponential(exponential).p_value > 0.05
+        True
+        >>> uniform = rng.uniform(1, 2, size=(100, 2))
+        >>> check_shifted_exponential(uniform).p_value
+        0.005
     """
     seconds = np.asarray(latencies, np.float64)
     fit = fit_shifted_exponential(seconds, deadline=deadline)

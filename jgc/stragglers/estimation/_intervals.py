@@ -38,6 +38,11 @@ def credible_interval(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> low, high = credible_interval([0, 5], rounds=10)
+        >>> low.round(3).tolist(), high.round(3).tolist()
+        ([0.0, 0.224], [0.217, 0.776])
     """
     counts, seen = checked_counts(late, rounds)
     tail = (1 - checked_level(level)) / 2
@@ -61,6 +66,11 @@ def wilson_interval(
 
     Raises:
         ValueError: an argument out of its range.
+
+    Example:
+        >>> low, high = wilson_interval([0, 5], rounds=10)
+        >>> low.round(3).tolist(), high.round(3).tolist()
+        ([0.0, 0.237], [0.278, 0.763])
     """
     counts, seen = checked_counts(late, rounds)
     if (seen < 1).any():

@@ -58,6 +58,11 @@ def fit_beta_prior(late: ArrayLike, *, rounds: ArrayLike) -> BetaPrior:
 
     Raises:
         ValueError: counts that are negative or exceed the rounds.
+
+    Example:
+        >>> prior = fit_beta_prior([0, 1, 2, 5], rounds=10)
+        >>> round(prior.late, 1), round(prior.in_time, 1)  # mean 8.5/41
+        (1.3, 5.0)
     """
     counts, seen = checked_counts(late, rounds)
     if counts.sum() in (0, seen.sum()):

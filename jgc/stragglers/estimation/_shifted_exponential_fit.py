@@ -80,6 +80,12 @@ def fit_shifted_exponential(
     Raises:
         ValueError: not such an array; or negative latencies, or, without a deadline,
             missing ones.
+
+    Example:
+        >>> seconds = [[1.0, 1.0], [2.0, np.inf], [3.0, 9.0]]
+        >>> fit = fit_shifted_exponential(seconds, deadline=3.0)
+        >>> fit.shift.tolist(), fit.rate.tolist()  # 3 answers in 3 s, 1 in 4 s
+        ([1.0, 1.0], [1.0, 0.25])
     """
     seconds = np.asarray(latencies, np.float64)
     if seconds.ndim != 2 or 0 in seconds.shape:
