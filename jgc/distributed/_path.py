@@ -297,7 +297,7 @@ def _update_function(optimizer: optax.GradientTransformation, loss: Loss) -> Any
     ) -> TrainState:
         _, unravel = ravel_pytree(state.params)
         tree = (unravel if num_tracks == 1 else jax.vmap(unravel))(gradient)
-        if loss.has_state and model_states != ():
+        if loss.has_state and jax.tree.leaves(model_states):
             new = mean_state(state.model_state, model_states, counts)
             state = state._replace(model_state=new)
         return apply_gradient(optimizer, state, tree, num_tracks=num_tracks)
