@@ -256,7 +256,7 @@ class CodingPlan:
         Raises:
             ValueError: a leading axis of another size than k, or what is no mask (k,).
         """
-        answered = check_answered(answered, self.num_workers)
+        answered = check_mask(answered, self.num_workers)
         weights = jnp.asarray(self.weights, jnp.result_type(float))
         return decode(messages, jnp.where(answered, weights, 0))
 
@@ -271,12 +271,14 @@ class CodingPlan:
             c (n,), or (2, n), in the precision of `weights`.
 
         Raises:
-            ValueError: weights of another size than k, or a mask in their place.
+            ValueError: weights of another size than k, or a mask or integers in their
+                place.
         """
         weights = jnp.asarray(weights)
-        if weights.shape[-1:] != (self.num_workers,) or weights.dtype == bool:
+        is_real = jnp.issubdtype(weights.dtype, jnp.floating)
+        if weights.shape[-1:] != (self.num_workers,) or not is_real:
             raise ValueError(
-                f"weights must be numbers of shape (…, {self.num_workers}), one a "
+                f"weights must be real numbers of shape (…, {self.num_workers}), one a "
                 f"worker, as decoder(plan, answered) gives them; got {weights.dtype} "
                 f"of shape {weights.shape}"
             )
@@ -405,6 +407,21 @@ def check_answered(answered: AnsweredTrials, num_workers: int) -> AnsweredTrials
         raise ValueError(
             f"answered must be booleans, one for each of the {num_workers} workers, "
             f"got {mask.dtype} of shape {mask.shape}"
+        )
+    return mask
+
+
+def check_mask(answered: Bool[Array, " k"], num_workers: int) -> Bool[Array, " k"]:
+    """`check_answered` of one iteration, without axes of trials.
+
+    Raises:
+        ValueError: it is no boolean array (k,).
+    """
+    mask = check_answered(answered, num_workers)
+    if mask.ndim != 1:
+        raise ValueError(
+            f"answered must be of one iteration, of shape ({num_workers},), got shape "
+            f"{mask.shape}"
         )
     return mask
 

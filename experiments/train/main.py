@@ -92,13 +92,14 @@ def run_all(prepared: tuple[list[RunSpec], Task], config: Any, workdir: Path) ->
             train(run, task, paths[run.optimizer], config, folders[run], progress)
 
     processes.in_step()
+    # In all processes: what the writer reads is sent to the others.
+    trained = [
+        (run.title, restore_params(run, task, folder))
+        for run, folder in folders.items()
+        if run.seed == 0 and task.draw is not None
+    ]
     if not processes.is_writer():
         return
     write_report(runs, workdir)
     if task.draw is not None:
-        trained = [
-            (run.title, restore_params(run, task, folder))
-            for run, folder in folders.items()
-            if run.seed == 0
-        ]
         task.draw(trained, workdir)

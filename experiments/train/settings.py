@@ -128,11 +128,14 @@ def check(config: ConfigDict) -> None:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
     from_file = (PLAN_FILE,) if config.plan_file else ()
-    is_trace = config.stragglers.model == conditions.TRACE
+    least = {
+        conditions.TRACE: 0.0,
+        conditions.SHIFTED_EXPONENTIAL: config.stragglers.shift,
+    }
     require_straggler_settings(
         config,
         schemes=(*SCHEMES, *from_file),
-        least_deadline=0.0 if is_trace else 1.0,
+        least_deadline=least.get(config.stragglers.model, 1.0),
     )
     require_counts(
         config,

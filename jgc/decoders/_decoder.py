@@ -126,7 +126,15 @@ class _FromFunction(Decoder):
         return self.label
 
     def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
-        return jnp.where(answered, self.function(plan, answered), 0)
+        own = jnp.asarray(self.function(plan, answered))
+        if own.shape != answered.shape or jnp.iscomplexobj(own):
+            raise ValueError(
+                f"function of decoder {self.label!r} must return real weights of the "
+                f"mask's shape {answered.shape}, got {own.dtype} of shape {own.shape}"
+            )
+        # Integers or a mask would take the coefficients a_ij down to integers.
+        own = own.astype(jnp.promote_types(own.dtype, float_dtype()))
+        return jnp.where(answered, own, 0)
 
 
 def from_function(
@@ -143,6 +151,9 @@ def from_function(
             not answer counts as 0.
         is_unbiased: as in `Decoder`.
         name: in print.
+
+    Raises:
+        ValueError: in use, weights of another shape or that are not real.
 
     Example:
         >>> import jgc

@@ -2,7 +2,7 @@
 
 A candidate is what it does in each recorded round, and how to build it. The families
 without decoding to solve for are searched in NumPy, hundreds of settings at a time;
-only what comes off well is built (`jgc.design._planner`) and scored again as built.
+only what comes off well is built (`jgc.design._planner`).
 """
 
 import functools

@@ -17,6 +17,7 @@ _DECODERS = {
     "fixed": decoders.fixed,
     "least squares": decoders.least_squares,
     "representative": decoders.representative,
+    "normalised": decoders.normalised,
     "rescaled": decoders.rescaled,
     "graph": decoders.graph,
 }

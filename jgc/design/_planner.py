@@ -202,7 +202,7 @@ def search(
 def _iterations(times: Float[np.ndarray, "draws cases"], one: Effect) -> np.ndarray:
     seconds = one.waited.mean()
     # Where waiting for all never ends there is nothing to compare with.
-    return times / seconds if np.isfinite(seconds) else np.full(times.shape, np.nan)
+    return times / seconds if 0 < seconds < np.inf else np.full(times.shape, np.nan)
 
 
 def _pair(values: Float[np.ndarray, " 2"]) -> tuple[float, float]:
@@ -215,8 +215,11 @@ def _scores(
     found: Sequence[Candidate],
 ) -> _Scores:
     """The prediction, and what finalists are chosen by."""
-    never = 1e12
-    ratio = np.log(np.minimum(times, never)) - np.log(np.minimum(reference, never))
+    # Rounds that take no time, or never end, still can be compared.
+    some, never = 1e-12, 1e12
+    ratio = np.log(np.clip(times, some, never)) - np.log(
+        np.clip(reference, some, never)
+    )
     ratio = np.minimum(ratio, _NEVER)
     usual = CASE_WEIGHTS.min() < CASE_WEIGHTS
 

@@ -48,6 +48,7 @@ def advise_from_file(options: argparse.Namespace, workdir: Path) -> None:
     table = sensitivity(
         compared,
         changes,
+        num_partitions=options.num_partitions,
         progress=lambda part: show(0.6 + 0.4 * part, "other assumptions"),
     )
     show.end()

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jgc.codes import uncoded
-from jgc.design._candidate import played
+from jgc.design._candidate import Setting, played
+from jgc.design._candidates import wait_for_all
 from jgc.design._planner import Option
-from jgc.design._race import CASE_WEIGHTS, effect, race
+from jgc.design._race import CASE_WEIGHTS, race
 from jgc.stragglers import LoadedTrace
 
 
@@ -30,6 +30,7 @@ def sensitivity(
     options: Sequence[Option],
     assumptions: Sequence[tuple[str, LoadedTrace]],
     *,
+    num_partitions: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Sensitivity:
     """Plays options, as they are, on rounds that were not those assumed.
@@ -37,6 +38,7 @@ def sensitivity(
     Args:
         options: of `search`.
         assumptions: names, and traces of the same workers.
+        num_partitions: n where the data was cut for `search`: all are waited for so.
         progress: `progress(part)`.
 
     Example:
@@ -50,11 +52,7 @@ def sensitivity(
     """
     table = np.empty((len(options), len(assumptions)))
     for column, (_, latencies) in enumerate(assumptions):
-        k = latencies.recorded.num_workers
-        counts = uncoded(np.zeros(k), num_partitions=k).batch_sizes
-        seconds = latencies.seconds(counts / k)
-        everyone = effect(seconds.max(1), np.ones((seconds.shape[0], 1)))
-        effects = [everyone]
+        effects = [wait_for_all(Setting(latencies, 1.0, num_partitions)).effect]
         for row, one in enumerate(options):
             effects.append(played(latencies, one.plan, one.decoder, one.rule))
             if progress is not None:

@@ -35,6 +35,7 @@ from jgc.training._loss import (
     as_loss,
     check_loss,
 )
+from jgc.training._reached import reached
 from jgc.training._state import apply_gradient, init_state, overall, positive_chunk
 
 
@@ -220,7 +221,7 @@ class _Driver:
             state._replace(code=()),
             gradient,
             others[0] if others else (),
-            is_known,
+            np.asarray(reached(plan, mask)),  # as other paths: not what a_ij = 0 holds
             decoder.num_tracks,
         )
         jax.block_until_ready(state.params)
@@ -291,13 +292,13 @@ def _update_function(optimizer: optax.GradientTransformation, loss: Loss) -> Any
         state: TrainState,
         gradient: Float[Array, "*tracks d"],
         model_states: ModelState,
-        is_known: Bool[Array, " n"],
+        counts: Bool[Array, " n"],
         num_tracks: int,
     ) -> TrainState:
         _, unravel = ravel_pytree(state.params)
         tree = (unravel if num_tracks == 1 else jax.vmap(unravel))(gradient)
-        if loss.has_state and model_states != ():
-            new = mean_state(state.model_state, model_states, is_known)
+        if loss.has_state and jax.tree.leaves(model_states):
+            new = mean_state(state.model_state, model_states, counts)
             state = state._replace(model_state=new)
         return apply_gradient(optimizer, state, tree, num_tracks=num_tracks)
 

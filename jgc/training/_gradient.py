@@ -158,7 +158,10 @@ def mean_state(
             found = found if axis_name is None else jax.lax.psum(found, axis_name)
             found = found / jnp.maximum(total, 1)
         else:
-            found = jnp.where(seen, new, old).max(axis=0)
+            # `old` in the place of what is not seen would hold up what goes down.
+            is_bool = new.dtype == bool
+            lowest = False if is_bool else jnp.iinfo(new.dtype).min
+            found = jnp.where(seen, new, lowest).max(axis=0)
             found = found if axis_name is None else jax.lax.pmax(found, axis_name)
         return jnp.where(total > 0, found, old).astype(old.dtype)
 

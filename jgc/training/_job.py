@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool
 
-from jgc._plan import CodingPlan, check_answered
+from jgc._plan import CodingPlan, check_mask
 from jgc.decoders import Decoder, fixed
 from jgc.stragglers import StragglerModel
 from jgc.training._following import Following
@@ -104,7 +104,7 @@ class Answers:
             ValueError: what is no mask of the workers.
         """
         if answered is not None:
-            return check_answered(answered, self._num_workers), state
+            return check_mask(answered, self._num_workers), state
         if self._sample is None:
             return None, state
         key = jax.random.fold_in(run_keys(state.key).stragglers, state.iteration)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from numpy.typing import ArrayLike
 
 from jgc import _checks
-from jgc.training._sources import Arrays, DataSource, read_examples
+from jgc.training._sources import Arrays, DataSource, arrays, read_examples
 
 
 @jax.tree_util.register_dataclass
@@ -163,7 +163,7 @@ class Partitions:
 
 
 def partitioned(
-    source: DataSource,
+    source: DataSource | np.ndarray | Array,
     assignment: ArrayLike,
     *,
     num_partitions: int,
@@ -172,7 +172,7 @@ def partitioned(
     """Cuts the examples of a source into n partitions.
 
     Args:
-        source: of N examples.
+        source: of N examples; an array is `arrays` of it.
         assignment: (N,), the partition of each, 0 to n − 1; some may be empty.
         num_partitions: n.
         batch_size: b, how many examples of each partition an iteration takes, at most
@@ -191,6 +191,8 @@ def partitioned(
     """
     n = _checks.count("num_partitions", num_partitions)
     b = _checks.count("batch_size", batch_size, minimum=0)
+    if isinstance(source, np.ndarray | jax.Array):
+        source = arrays(source)  # its own `take` would count entries, not rows
     number = np.asarray(assignment)
     if number.ndim != 1 or number.size == 0 or number.dtype.kind not in "iu":
         raise ValueError(

@@ -39,6 +39,7 @@ def compute_in(dtype: DTypeLike, loss: LossLike) -> Loss:
         found = loss.function(in_dtype(params), in_dtype(examples), **extra)
         if isinstance(found, Outputs):
             return found._replace(losses=found.losses.astype(jnp.float32))
-        return found.astype(jnp.float32)
+        # What is no array is refused by whoever takes the loss, with a reason.
+        return found.astype(jnp.float32) if hasattr(found, "astype") else found
 
     return dataclasses.replace(loss, function=lower)

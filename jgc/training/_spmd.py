@@ -293,4 +293,9 @@ def _shardings(tree: Tree, mesh: Mesh, param_axis: str | None) -> Tree:
         longest = max(fits, key=lambda d: shape[d])
         return NamedSharding(mesh, PartitionSpec(*[None] * longest, param_axis))
 
+    if isinstance(tree, TrainState):  # of it parameters and optimizer's state alone
+        parts = (tree.params, tree.opt_state)
+        params, opt_state = _shardings(parts, mesh, param_axis)
+        whole = _shardings(tuple(tree), mesh, None)
+        return type(tree)(*whole)._replace(params=params, opt_state=opt_state)
     return jax.tree.map(of_leaf, tree)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jgc
 from jgc import decoders
 
 from .helpers import DECODERS, all_masks, case_plans, decoder_cases, plan_of
@@ -200,3 +201,33 @@ def test_what_is_no_mask_is_named(name, answered):
     for use in (decoder, decoder.coefficients, jax.jit(decoder)):
         with pytest.raises(ValueError, match=message):
             use(plan, answered)
+
+
+def test_a_function_that_gives_back_a_mask_does_not_round_the_code():
+    plan = jgc.CodingPlan.from_matrix([[0.5, 0.5], [0.5, 0.5]], p=[0.1, 0.2])
+    mine = decoders.from_function(lambda plan, answered: answered)
+    everyone = np.ones(2, bool)
+
+    assert mine.coefficients(plan, everyone).tolist() == [1, 1]
+
+
+def test_a_function_of_another_shape_is_refused():
+    plan = jgc.CodingPlan.from_matrix(np.eye(2), p=[0.1, 0.2])
+    mine = decoders.from_function(lambda plan, answered: jnp.ones(2), name="ones")
+
+    with pytest.raises(ValueError, match=r"'ones' must return .* \(2, 2\), got"):
+        mine(plan, np.ones((2, 2), bool))
+
+
+def test_coefficients_of_integers_are_refused():
+    plan = jgc.CodingPlan.from_matrix([[0.5, 0.5]], p=[0.1])
+
+    with pytest.raises(ValueError, match="weights must be real numbers"):
+        plan.coefficients(np.array([1]))
+
+
+def test_trials_are_refused_where_one_mask_is_decoded():
+    plan = jgc.CodingPlan.from_matrix(np.eye(2), p=[0.1, 0.2])
+
+    with pytest.raises(ValueError, match=r"answered must be of one iteration"):
+        plan.decode(np.ones((2, 3)), np.ones((2, 2), bool))

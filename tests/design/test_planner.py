@@ -8,6 +8,7 @@ from jgc.design import Option, load_option, load_plan, rules, save_option, searc
 from jgc.design._candidate import Setting, played
 from jgc.design._candidates import candidates
 from jgc.design._lost_seconds import lost_seconds
+from jgc.design._sensitivity import sensitivity
 from jgc.stragglers import trace, with_load
 
 RNG = np.random.default_rng(0)
@@ -200,3 +201,20 @@ def test_seconds_lost_add_up_to_the_wait_beyond_the_median():
     found = lost_seconds(trace(chronic))
     assert found.is_chronic.tolist() == (np.arange(K) == 4).tolist()
     assert found.seconds.argmax() == 4
+
+
+def test_rounds_that_take_no_time_are_compared():
+    loaded = with_load(trace(np.zeros((4, 3))), work_fraction=0.5)
+
+    assert search(loaded)[0].relative_seconds == 1.0
+
+
+def test_the_reference_of_a_sensitivity_is_that_of_the_ranking():
+    rows = trace(1 + np.random.default_rng(0).exponential(1, (12, 4)))
+    loaded = with_load(rows, work_fraction=1.0)
+    found = search(loaded, num_partitions=2)
+    everyone = next(one for one in found if one.kind == "wait for all")
+
+    table = sensitivity([everyone], [("as it is", loaded)], num_partitions=2)
+
+    assert table.relative_seconds[0, 0] == pytest.approx(1.0, rel=1e-3)

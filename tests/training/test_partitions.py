@@ -200,3 +200,13 @@ def test_wrong_arguments_are_named(arguments, message):
 def test_wrong_selections_are_named(numbers):
     with pytest.raises(ValueError, match="numbers must be"):
         cut(1).select(numbers)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
+def test_an_array_is_the_source_of_its_rows(kind):
+    rows = kind(np.arange(8.0).reshape(4, 2))
+    cut = partitioned(rows, [0, 0, 1, 1], num_partitions=2)
+
+    batch = cut.batch(jax.random.key(0), 0)
+
+    np.testing.assert_array_equal(batch.examples, np.reshape(rows, (2, 2, 2)))

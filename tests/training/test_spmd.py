@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import pytest
 
-from jgc.training import place_state
+from jgc.training import TrainState, place_state
 from tests.training.models import MODELS
 
 
@@ -79,3 +80,16 @@ def test_parameters_in_parts_need_an_axis():
         ValueError, match=r"param_axis must be None or .*'workers'.*'x'"
     ):
         place_state({}, mesh, param_axis="x")
+
+
+def test_parts_are_of_parameters_and_optimizer_alone():
+    mesh = jax.sharding.Mesh(jax.devices()[:1], ("workers",))
+    many = jnp.ones(4)
+    state = TrainState(many, many, many, many, (), jax.random.key(0), jnp.zeros(()))
+
+    placed = place_state(state, mesh, param_axis="workers")
+
+    for part in (placed.params, placed.opt_state):
+        assert part.sharding.spec == jax.sharding.PartitionSpec("workers")
+    for part in (placed.model_state, placed.stragglers):
+        assert part.sharding.spec == jax.sharding.PartitionSpec()
