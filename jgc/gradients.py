@@ -199,6 +199,12 @@ def as_gradients(
 
     Raises:
         ValueError: none of these, or for another number of partitions.
+
+    Example:
+        >>> as_gradients(None, 4).similarity, as_gradients(0.5, 4).similarity
+        (1.0, 0.5)
+        >>> as_gradients(common(0.5), 4).similarity  # 0.5/(0.5 + 0.5 · 4)
+        0.2
     """
     if gradients is None:
         gradients = similar(default)
@@ -220,6 +226,13 @@ def as_similarity(
 
     Raises:
         ValueError: as `as_gradients`, or a Gram matrix.
+
+    Example:
+        >>> as_similarity(0.5, 4)
+        0.5
+        >>> as_similarity(gram([[1.0, 0.0], [0.0, 1.0]]), 2)
+        Traceback (most recent call last):
+        ValueError: gradients must be a similarity in [0, 1], ...
     """
     rho = as_gradients(gradients, num_partitions, default=default).similarity
     if rho is None:

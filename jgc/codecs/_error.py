@@ -33,7 +33,7 @@ def added_error(
 
     Example:
         >>> import jgc
-        >>> plan = jgc.codes.uncoded([0.5, 0.5], num_partitions=2)
+        >>> plan = jgc.codes.uncoded([0.5, 0.5], num_partitions=2, unbiased=True)
         >>> codec = jgc.codecs.random_subspace(2)
         >>> added_error(plan, codec, size=10, gradients=0.0).mean
         4.0

@@ -111,12 +111,23 @@ class OneBit(Codec):
 
 
 def full() -> Codec:
-    """Messages as they are, in float32."""
+    """Messages as they are, in float32.
+
+    Example:
+        >>> full().bits(1000), full().relative_variance(1000)
+        (32000, 0.0)
+    """
     return Full()
 
 
 def bfloat16() -> Codec:
-    """The nearest bfloat16: 16 bits, biased by at most 2⁻⁹ of each entry."""
+    """The nearest bfloat16: 16 bits, biased by at most 2⁻⁹ of each entry.
+
+    Example:
+        >>> vector = jnp.array([1.0, 1.0 + 2**-8])  # halfway to the next bfloat16
+        >>> bfloat16().bits(2), float(bfloat16().expected_error(vector)) == 2**-16
+        (32, True)
+    """
     return Bfloat16()
 
 
@@ -155,6 +166,12 @@ def one_bit(*, block: int = 256) -> Codec:
 
     Raises:
         ValueError: another block.
+
+    Example:
+        >>> vector = jnp.tile(jnp.array([1.0, 0.5]), 4)
+        >>> codec = one_bit(block=8)
+        >>> float(codec.expected_error(vector)), codec.bits(8)  # 8 · 1 − 5; 8 + 32
+        (3.0, 40)
     """
     if _checks.count("block", block) % 8:
         raise ValueError(f"block must be a multiple of 8, got {block}")

@@ -95,6 +95,11 @@ def kill(*, worker: int, iteration: int) -> Fault:
 
     Raises:
         ValueError: a number below 0.
+
+    Example:
+        >>> fault = kill(worker=2, iteration=40)
+        >>> fault.kind, fault.worker, fault.iteration
+        ('kill', 2, 40)
     """
     return _fault(worker, iteration, "kill")
 
@@ -104,6 +109,11 @@ def hang(*, worker: int, iteration: int) -> Fault:
 
     Raises:
         ValueError: a number below 0.
+
+    Example:
+        >>> fault = hang(worker=2, iteration=40)
+        >>> fault.kind, fault.worker, fault.iteration
+        ('hang', 2, 40)
     """
     return _fault(worker, iteration, "hang")
 
@@ -113,6 +123,10 @@ def delay(*, worker: int, iteration: int, seconds: float) -> Fault:
 
     Raises:
         ValueError: a number below 0.
+
+    Example:
+        >>> delay(worker=0, iteration=41, seconds=3.0).before(print)  # for a sleep
+        3.0
     """
     seconds = _checks.scalar("seconds", seconds, low=0.0)
     return _fault(worker, iteration, "delay", seconds=seconds)
@@ -129,6 +143,14 @@ def corrupt(*, worker: int, iteration: int, how: Corruption = "nan") -> Fault:
 
     Raises:
         ValueError: a number below 0 or another `how`.
+
+    Example:
+        >>> answer = Answer((np.ones(3, np.float32),), losses=np.zeros(2))
+        >>> corrupt(worker=1, iteration=9).after(answer).message[0].tolist()
+        [1.0, 1.0, nan]
+        >>> shorter = corrupt(worker=1, iteration=9, how="shape").after(answer)
+        >>> shorter.message[0].tolist()
+        [1.0, 1.0]
     """
     if how not in get_args(Corruption):
         raise ValueError(f"how must be one of {get_args(Corruption)}, got {how!r}")
@@ -140,12 +162,23 @@ def fail(*, worker: int, iteration: int, late: bool = False) -> Fault:
 
     Raises:
         ValueError: a number below 0.
+
+    Example:
+        >>> fail(worker=0, iteration=7).before(print)
+        Traceback (most recent call last):
+        RuntimeError: a fault of iteration 7
     """
     return _fault(worker, iteration, "fail", is_late=late)
 
 
 def of_worker(faults: Iterable[Fault], worker: int, *, after: int = -1) -> list[Fault]:
-    """Those of one worker in iterations later than `after`."""
+    """Those of one worker in iterations later than `after`.
+
+    Example:
+        >>> faults = [kill(worker=w, iteration=t) for w, t in ((0, 3), (1, 5), (0, 8))]
+        >>> [fault.iteration for fault in of_worker(faults, 0, after=3)]
+        [8]
+    """
     return [f for f in faults if f.worker == worker and f.iteration > after]
 
 
