@@ -27,7 +27,8 @@ class Code:
         make: from p to a plan.
         unbiased: E[c_j] = 1 for every partition when p < 1.
         optimal: row sums are Y (Theorem 1).
-        follows_p: when p is permuted so are the rows of α.
+        follows_p: when p is permuted so are the rows of α; not so for a code whose
+            placement goes by the workers' numbers.
     """
 
     name: str

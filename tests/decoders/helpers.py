@@ -99,8 +99,10 @@ def case_plans():
 
 
 DECODERS = {
-    name: getattr(decoders, name)
-    for name in ("fixed", "representative", "least_squares", "graph")
+    "fixed": decoders.fixed,
+    "representative": decoders.representative,
+    "least_squares": decoders.least_squares,
+    "graph": decoders.graph,
 }
 
 
