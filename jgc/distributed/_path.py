@@ -150,6 +150,11 @@ class _Driver:
             stragglers=self._answers.init(key),
             code=self._code.init(),
         )
+        if jax.random.key_impl(key) != jax.random.key_impl(jax.random.key(0)):
+            raise ValueError(
+                "key must be of JAX's default kind, which workers make anew; got "
+                f"{jax.random.key_impl(key)}"
+            )
         few = few_examples(self._job.data)
         check_loss(options.loss, state.params, few, key, state.model_state)
         structs = jax.tree.map(
@@ -216,7 +221,7 @@ class _Driver:
             size, dtype = vector_of(state.params)
             tracks = (2,) if decoder.num_tracks == 2 else ()
             gradient = np.zeros((*tracks, size), dtype)
-        code = self._code.observe(state.code, mask)
+        code = self._code.observe(state.code, mask | ~holds)
         state = self._update(
             state._replace(code=()),
             gradient,
@@ -227,7 +232,7 @@ class _Driver:
         jax.block_until_ready(state.params)
         metrics = others[1] if others else {}
         return state._replace(code=code), Report(
-            loss=overall(each, np.asarray(self._job.data.size)),
+            loss=overall(each, np.asarray(self._job.data.size), is_known),
             answered=mask,
             seconds=time.perf_counter() - began,
             partition_losses=each,

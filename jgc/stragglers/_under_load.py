@@ -108,6 +108,11 @@ def with_load(
         >>> loaded.seconds(0.5).tolist(), loaded.seconds(1.0).tolist()
         ([[1.0, 2.0], [3.0, 4.0]], [[1.5, 3.0], [4.5, 6.0]])
     """
+    if not isinstance(recorded, Trace):
+        raise ValueError(
+            "trace must be of jgc.stragglers.load_trace or jgc.stragglers.trace, got "
+            f"{type(recorded).__name__}"
+        )
     rounds, k = recorded.latencies.shape
     if (work_fraction is None) == (slope is None):
         raise ValueError(

@@ -92,7 +92,7 @@ def device_run(
         )
         each = np.where(is_held, np.asarray(losses, np.float64), np.nan)
         return after._replace(code=followed, key=state.key), Report(
-            loss=overall(each, sizes),
+            loss=overall(each, sizes, is_held),
             answered=mask,
             seconds=time.perf_counter() - began,
             partition_losses=each,

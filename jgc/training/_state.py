@@ -140,10 +140,12 @@ def apply_gradient(
 
 
 def overall(
-    partition_losses: Float[np.ndarray, " n"], sizes: Int[np.ndarray, " n"]
+    partition_losses: Float[np.ndarray, " n"],
+    sizes: Int[np.ndarray, " n"],
+    is_known: Bool[np.ndarray, " n"],
 ) -> float:
-    """The mean over the examples of the partitions whose losses are known."""
-    known = ~np.isnan(partition_losses) & (sizes > 0)
+    """The mean over the examples of the partitions known; NaN if one of them is."""
+    known = is_known & (sizes > 0)
     total = sizes[known].sum()
     if total == 0:
         return float("nan")

@@ -350,7 +350,7 @@ def earliest(one: Rule, other: Rule) -> Rule:
         >>> float(rule([0.5, 1.0, 2.5, 9.0])[0])
         2.0
     """
-    return Combined(one.holds, one, other, True)
+    return _combined(one, other, is_earliest=True)
 
 
 def latest(one: Rule, other: Rule) -> Rule:
@@ -368,7 +368,16 @@ def latest(one: Rule, other: Rule) -> Rule:
         >>> float(rule([0.5, 1.0, 2.5, 9.0])[0])
         2.5
     """
-    return Combined(one.holds, one, other, False)
+    return _combined(one, other, is_earliest=False)
+
+
+def _combined(one: Rule, other: Rule, *, is_earliest: bool) -> Rule:
+    if not np.array_equal(one.holds, other.holds):
+        raise ValueError(
+            "one and other must be rules of one plan, got rules whose workers with "
+            "data differ"
+        )
+    return Combined(one.holds, one, other, is_earliest)
 
 
 def _number(name: str, plan: CodingPlan, value: int) -> np.int64:
