@@ -1,0 +1,3 @@
+from experiments.decoding.main import main
+
+main()

@@ -1,0 +1,34 @@
+r"""Decoders side by side: their error in closed form, and what it means in training.
+
+    python -m experiments.decoding --config=configs/decoding/comparison.py \
+        --workdir=runs/decoding
+
+Leaves `errors` and `training`, each as `.json`, `.csv`, `.md` and `.png`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from experiments.common import launch
+from experiments.decoding import errors, settings, training
+from experiments.decoding.report import write_errors, write_training
+
+
+def main() -> None:
+    """The program."""
+    launch.experiment(prepare, measure_all, how_to_go_on="the same command starts anew")
+
+
+def prepare(config: Any, workdir: Path) -> None:
+    """Raises what wrong settings would stop later.
+
+    Raises:
+        ValueError: a setting is not accepted.
+    """
+    settings.check(config)
+
+
+def measure_all(prepared: None, config: Any, workdir: Path) -> None:
+    """Measures errors, then trains; each part is written when it is done."""
+    write_errors(errors.measure(config), workdir)
+    write_training(training.measure(config), workdir)
