@@ -80,8 +80,8 @@ def _errors(
             for one, rho in zip(fixed, rhos, strict=True)
         ]
     made = [methods.DECODERS[decoder](plan, rho) for rho in rhos]
-    designs = [getattr(one, "design", None) for one in made]
-    if all(design is not None for design in designs):
+    designs = [design for one in made if (design := getattr(one, "design", None))]
+    if designs:
         norms = [jgc.gradients.similar(rho).squared_norm(p.size) for rho in rhos]
         return [
             float(design.error) / norm

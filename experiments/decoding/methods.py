@@ -98,20 +98,21 @@ DECODERS: dict[str, Callable[[jgc.CodingPlan, GradientsLike], Decoder]] = {
     "normalised": lambda plan, gradients: decoders.normalised,
 }
 
+
+def _paper_law(deadline: float) -> Callable[[int, Array], Probabilities]:
+    """(23) with ψ_i ~ U(0.1, 2)."""
+    return lambda k, key: jgc.stragglers.deadline_probabilities(
+        draw_psi(key, k, 0.1, 2.0), deadline=deadline
+    )
+
+
 # `draw(k, key) -> p`.
 LAWS: dict[str, Callable[[int, Array], Probabilities]] = {
     "p = 0.1": lambda k, key: np.full(k, 0.1),
     "U(0.01, 0.3)": lambda k, key: np.asarray(
         jax.random.uniform(key, (k,), minval=0.01, maxval=0.3), np.float64
     ),
-    **{
-        f"psi, tau {deadline:g}": (
-            lambda k, key, deadline=deadline: jgc.stragglers.deadline_probabilities(
-                draw_psi(key, k, 0.1, 2.0), deadline=deadline
-            )
-        )
-        for deadline in (1.1, 1.5, 3.0)
-    },
+    **{f"psi, tau {deadline:g}": _paper_law(deadline) for deadline in (1.1, 1.5, 3.0)},
 }
 
 

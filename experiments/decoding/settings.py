@@ -55,19 +55,16 @@ def check(config: ConfigDict) -> None:
         f"from 4 to {MOST_WORKERS}, as all masks are enumerated",
     )
     for prefix in ("", "training."):
-        for key, known in (("codes", CODES), ("laws", LAWS)):
-            require(
-                config,
-                prefix + key,
-                lambda names, known=known: len(names) > 0 and set(names) <= set(known),
-                f"one or more of {listed(known)}",
-            )
-        require(
+        require_several(
+            config, f"{prefix}codes", CODES.__contains__, f"of {listed(CODES)}"
+        )
+        require_several(
+            config, f"{prefix}laws", LAWS.__contains__, f"of {listed(LAWS)}"
+        )
+        require_several(
             config,
             f"{prefix}loads",
-            lambda loads: (
-                len(loads) > 0 and all(1 <= d <= config.num_workers for d in loads)
-            ),
+            lambda load: 1 <= load <= config.num_workers,
             f"numbers from 1 to num_workers = {config.num_workers}",
         )
     require_several(config, "decoders", DECODERS.__contains__, f"of {listed(DECODERS)}")
