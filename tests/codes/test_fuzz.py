@@ -42,6 +42,7 @@ _n = st.integers(1, 12) | st.sampled_from(
     [0, -1, 2.0, 2.5, np.nan, "3", None, True, np.int64(4), [3]]
 )
 _options = {
+    "balanced": st.booleans(),
     "batch_sizes": st.none() | st.lists(st.integers(-1, 5), max_size=6),
     "capacity": st.none() | st.floats(-1, 20) | st.lists(st.floats(0, 9), max_size=5),
     "expected_weights": st.none()

@@ -149,7 +149,7 @@ def test_other_sizes_than_the_plans_are_refused(plan, size):
     with pytest.raises(ValueError, match=f"one for each of the {k} workers"):
         plan.decode(jnp.ones((k, 2)), mask)
     for weights in (mask.astype(float), np.ones(k, bool)):
-        with pytest.raises(ValueError, match="weights must be numbers of shape"):
+        with pytest.raises(ValueError, match="weights must be real numbers of shape"):
             plan.coefficients(weights)
 
 
