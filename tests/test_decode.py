@@ -102,7 +102,7 @@ def test_coefficients_of_tracks():
     np.testing.assert_allclose(PLAN.coefficients(weights[0]), c[0], atol=1e-6)
     for wrong in (weights.T, ANSWERED, 1.0):
         with pytest.raises(
-            ValueError, match=r"weights must be numbers of shape \(…, 4"
+            ValueError, match=r"weights must be real numbers of shape \(…, 4"
         ):
             PLAN.coefficients(wrong)
 
