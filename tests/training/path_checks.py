@@ -1,6 +1,6 @@
 """Checks that need several devices, run by test_spmd.py in processes of their own.
 
-python -m tests.training.path_checks CHECK… [--process ID ADDRESS]
+python -m tests.training.path_checks CHECK…
 """
 
 import sys
@@ -21,7 +21,6 @@ from tests.training.models import MODELS, Model, logistic
 
 K = N = 10
 P = np.exp(-np.linspace(0.1, 2, K) / 2)
-KEY = jax.random.key(0)
 
 
 def answered(t):
@@ -34,15 +33,20 @@ def design(name):
 
 def whole(tree):
     """On the host, whatever the devices."""
-    return jax.tree.map(
-        lambda leaf: np.asarray(leaf.addressable_data(0)), tree._replace(key=())
-    )
+
+    def of_leaf(leaf):
+        # Of several processes' arrays each has its own part, here the whole.
+        return np.asarray(
+            leaf if leaf.is_fully_addressable else leaf.addressable_data(0)
+        )
+
+    return jax.tree.map(of_leaf, tree._replace(key=()))
 
 
 def train(path, job, model, steps=3):
     reports = []
     with path(job) as run:
-        state = run.init(KEY, model.params, model.model_state)
+        state = run.init(jax.random.key(0), model.params, model.model_state)
         for t in range(steps):
             state, report = run.step(state, answered(t))
             reports.append(report)
@@ -111,7 +115,7 @@ def parameters_in_parts():
     path = spmd(model.loss, optimizer, mesh=mesh, param_axis="model")
     assert_same(model, job, simulated(model.loss, optimizer), path)
     with path(job) as run:
-        state = run.init(KEY, model.params)
+        state = run.init(jax.random.key(0), model.params)
         for _ in range(2):
             state, _ = run.step(state, answered(0))
             for weight in (state.params["weight"], state.opt_state[0].mu["weight"]):
@@ -132,7 +136,7 @@ def low_precision():
     job = Job(plan=jgc.codes.straggler_free(K, num_partitions=N), data=data)
     path = spmd(compute_in(jnp.bfloat16, loss), optax.sgd(1.0), chunk_size=1)
     with path(job) as run:
-        state, _ = run.step(run.init(KEY, jnp.zeros(1)), np.ones(K, bool))
+        state, _ = run.step(run.init(jax.random.key(0), jnp.zeros(1)), np.ones(K, bool))
     np.testing.assert_allclose(state.params.addressable_data(0), -1, rtol=2**-8)
     assert set(dtypes) == {(jnp.dtype(jnp.bfloat16),) * 2}
     assert state.params.dtype == jnp.float32
@@ -163,7 +167,7 @@ def own_examples():
         path = spmd(loss, optax.sgd(0.5), chunk_size=size)
         with path(Job(plan=plan, data=model.data(N))) as run:
             on_devices = False
-            state = run.init(KEY, model.params)
+            state = run.init(jax.random.key(0), model.params)
             on_devices = True
             for seen in computed:
                 seen.clear()
@@ -178,55 +182,7 @@ def own_examples():
             assert len(own) <= len(seen) <= most, (number, size)
 
 
-def own_data_of_a_process():
-    """A process never reads what only the other one's workers hold."""
-    assert jax.process_count() == 2
-    num_devices = len(jax.devices())
-    for name in ("interval", "straggler_free"):
-        plan, decoder = design(name), SCHEMES[name].decoder
-        device = jgc.training.balance(plan.batch_sizes, num_devices=num_devices)
-        own = [d.process_index == jax.process_index() for d in jax.devices()]
-        held = {
-            int(j)
-            for i, j in zip(plan.edge_worker, plan.edge_partition, strict=True)
-            if own[device[i]]
-        }
-        assert len(held) < N
-        read = set()
-
-        class Recorded:
-            """A source that remembers what it was asked for."""
-
-            def __init__(self, seen):
-                self.examples = jax.tree.map(np.asarray, problems.examples())
-                self.seen = seen
-
-            def __len__(self):
-                return problems.NUM_EXAMPLES
-
-            def __getitem__(self, index):
-                self.seen.add(index % N)
-                return jax.tree.map(lambda leaf: leaf[index], self.examples)
-
-        model = logistic(N)
-        data = partitioned(Recorded(read), model.assignment, num_partitions=N)
-        optimizer = optax.sgd(0.5)
-        job = Job(plan=plan, data=data, decoder=decoder)
-        state, reports = train(spmd(model.loss, optimizer), job, model, steps=1)
-        # Besides, a few examples of the first partition, to try the loss on.
-        assert read <= held | {0}
-        job = Job(plan=plan, data=model.data(N), decoder=decoder)
-        expected, first = train(simulated(model.loss, optimizer), job, model, steps=1)
-        chex.assert_trees_all_close(state, expected, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(reports[0].loss, first[0].loss, rtol=1e-5)
-
-
 def main(arguments):
-    if "--process" in arguments:
-        at = arguments.index("--process")
-        process, address = arguments[at + 1 :]
-        arguments = arguments[:at]
-        jax.distributed.initialize(address, num_processes=2, process_id=int(process))
     for name in arguments:
         if name in MODELS:
             of_model(name)

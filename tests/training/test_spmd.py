@@ -1,7 +1,9 @@
-"""The SPMD path on several devices and processes: the simulated path's answer."""
+"""The SPMD path on several devices: the simulated path's answer.
+
+On several processes: tests/experiments/test_processes.py.
+"""
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -58,20 +60,6 @@ def finish(*processes):
 )
 def test_devices(num_devices, checks):
     finish(start(*checks, num_devices=num_devices))
-
-
-@pytest.mark.slow
-def test_two_processes():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    checks = ("own_data_of_a_process", "transformer", "batch_norm")
-    finish(
-        *(
-            start(*checks, "--process", str(process), address, num_devices=2)
-            for process in range(2)
-        )
-    )
 
 
 def test_parameters_in_parts_need_an_axis():
