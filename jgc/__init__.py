@@ -24,6 +24,7 @@ from jgc._plan import CodingPlan, decode
 if TYPE_CHECKING:
     from jgc.design import advise
 
+#: Of the installed package.
 __version__ = version("jgc")
 
 __all__ = [

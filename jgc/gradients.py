@@ -107,7 +107,7 @@ class Gradients:
         return orthogonal if rho == 0 else np.hstack([orthogonal, aligned])
 
 
-# What a `gradients=` argument takes.
+#: What a `gradients=` argument takes.
 GradientsLike: TypeAlias = Gradients | float
 
 

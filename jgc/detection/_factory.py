@@ -8,6 +8,7 @@ from jgc.detection._detector import Detector
 from jgc.detection._retinanet import retinanet
 from jgc.detection._ssdlite import ssdlite
 
+#: By the name that `detector` takes.
 DETECTORS: dict[str, Callable[..., Detector]] = {
     "retinanet": retinanet,
     "ssdlite": ssdlite,

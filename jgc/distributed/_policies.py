@@ -38,6 +38,7 @@ class Waiting(NamedTuple):
     latencies: Float[np.ndarray, " k"] | None = None
 
 
+#: Of an iteration in progress: for how many more seconds to wait; 0 ends it.
 Policy: TypeAlias = Callable[[Waiting], float]
 
 

@@ -77,7 +77,7 @@ class Run(NamedTuple):
     step: Callable[..., tuple[TrainState, Report]]
 
 
-# path(job): where a run's iterations take place.
+#: path(job): where a run's iterations take place.
 TrainingPath: TypeAlias = Callable[[Job], AbstractContextManager[Run]]
 
 

@@ -99,6 +99,7 @@ _COCO_2017 = {
     89: "hair drier",
     90: "toothbrush",
 }
+#: COCO's 80 categories, whose ids go up to 90.
 COCO_2017 = Categories(names=tuple(_COCO_2017.values()), ids=tuple(_COCO_2017))
 
 

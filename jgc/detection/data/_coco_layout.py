@@ -21,6 +21,7 @@ class CocoSplit(NamedTuple):
     annotations: str
 
 
+#: Where COCO 2017's splits lie in its own layout.
 COCO_2017_SPLITS: Mapping[str, CocoSplit] = {
     "train": CocoSplit("train2017", "annotations/instances_train2017.json"),
     "validation": CocoSplit("val2017", "annotations/instances_val2017.json"),

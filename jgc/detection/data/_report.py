@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# Every reason for which something is left out or changed, as a user reads it.
+#: Every reason for which something is left out or changed, as a user reads it.
 REASONS = {
     "missing_image": "images listed whose file is missing (skipped)",
     "unreadable_image": "images whose file cannot be read (skipped)",

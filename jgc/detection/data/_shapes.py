@@ -22,6 +22,7 @@ from jgc.detection.data._categories import Categories
 from jgc.detection.data._coco_layout import COCO_2017_SPLITS
 from jgc.detection.data._shape_drawing import CLASS_NAMES, Drawn, draw_picture
 
+#: Of `generate_shapes`; ids with gaps, as COCO's.
 SHAPE_CATEGORIES = Categories(names=CLASS_NAMES, ids=(1, 2, 4, 7, 8, 11))
 _MOST_OBJECTS = 98  # in a picture, so that annotation ids follow from image ids
 _VERSION = 1  # part of the settings: raise it when the pictures change

@@ -116,6 +116,7 @@ def _retinanet(arrays: Mapping[str, np.ndarray]) -> Pretrained:
     return Pretrained(detector, weights, categories, shorter=800, longer=1333)
 
 
+#: By torchvision's name: from a state dict to the detector with its weights.
 MODELS: dict[str, Callable[[Mapping[str, np.ndarray]], Pretrained]] = {
     "retinanet_resnet50_fpn": _retinanet,
     "ssdlite320_mobilenet_v3_large": _ssdlite,

@@ -37,6 +37,7 @@ class BetaPrior(NamedTuple):
         return self
 
 
+#: Half an answer and half a miss.
 JEFFREYS = BetaPrior(0.5, 0.5)
 """Half a round of each kind; with T rounds, p̂ is between ½/(T+1) and 1 − ½/(T+1)."""
 

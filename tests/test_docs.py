@@ -1,0 +1,68 @@
+"""Every page's Python runs and prints what the page shows; the reference is whole.
+
+A page is one session from top to bottom. Blocks marked ```` ```python ```` run; a block
+marked ```` ```text ```` right under one is what it prints, with `...` for anything. A page
+with `<!-- not run: why -->` is left out.
+"""
+
+import contextlib
+import doctest
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.S | re.M)
+PAGES = sorted(
+    page
+    for page in (ROOT / "README.md", *DOCS.rglob("*.md"))
+    if "_build" not in page.parts and "api" not in page.parts
+)
+NEEDS = {  # a package that comes with an extra
+    "README.md": ("ray", "matplotlib"),
+    "docs/distributed.md": ("ray",),
+    "docs/tutorials/flax.md": ("flax",),
+}
+
+
+def blocks(text):
+    """(line, code, what it prints or None) of each block."""
+    return [
+        (text.count("\n", 0, match.start()) + 2, match[1], match[2])
+        for match in BLOCK.finditer(text)
+    ]
+
+
+def named(page):
+    return str(page.relative_to(ROOT))
+
+
+def test_blocks_are_found():
+    text = "a\n```python\nprint(1)\n```\n\n```text\n1\n```\n```python\nx = 1\n```\n"
+    assert blocks(text) == [(3, "print(1)\n", "1\n"), (10, "x = 1\n", None)]
+    assert "README.md" in map(named, PAGES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page.read_text())], ids=named
+)
+def test_page_runs(page, tmp_path, monkeypatch):
+    for package in NEEDS.get(named(page), ()):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    session = {"__name__": "__main__"}  # what it defines is pickled by value
+    for line, code, shown in blocks(page.read_text()):
+        printed = io.StringIO()
+        # The line numbers of an error are those of the page.
+        program = compile("\n" * (line - 1) + code, str(page), "exec")
+        with contextlib.redirect_stdout(printed):
+            exec(program, session)
+        if shown is not None:
+            ok = doctest.OutputChecker().check_output(
+                shown, printed.getvalue(), doctest.ELLIPSIS
+            )
+            assert ok, f"{page}:{line} prints\n{printed.getvalue()}\nnot\n{shown}"
