@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "api_pages",
+    "code_links",
     "docstrings",
     "mathml",
 ]

@@ -1,8 +1,7 @@
 """Every page's Python runs and prints what the page shows; the reference is whole.
 
 A page is one session from top to bottom. Blocks marked ```` ```python ```` run; a block
-marked ```` ```text ```` right under one is what it prints, with `...` for anything. A page
-with `<!-- not run: why -->` is left out.
+marked ```` ```text ```` right under one is what it prints, with `...` for anything.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """The API reference: a page for each public module, of the names in its `__all__`.
 
-A new module or name appears by itself. A public function or class without a docstring is
-a warning, and so is a name that no page ended up with.
+A new module or name appears by itself. A public name without a docstring is a warning,
+and so is one that no page ended up with.
 """
 
 import importlib
@@ -12,9 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jgc
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+import jgc
 
 _LOG = logging.getLogger(__name__)
 _PACKAGE = Path(jgc.__file__).parent
@@ -99,7 +100,7 @@ def write_pages(app: Sphinx) -> None:
         "underscore hides may change without notice.\n\n"
         f"```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
     )
-    for old in set(path.name for path in folder.glob("*.md")) - pages.keys():
+    for old in {path.name for path in folder.glob("*.md")} - pages.keys():
         (folder / old).unlink()
     for name, text in pages.items():
         path = folder / name

@@ -1,7 +1,7 @@
 """Docstrings as Sphinx reads them: what jgc writes as in Markdown, in its markup.
 
-Indented blocks are code or formulas, not quotations; tables are rows of `|`; `*` and `|`
-are themselves, as in β* and |block|.
+Indented blocks are code or formulas, not quotations; tables are rows of `|`; `*` and
+`|` are themselves, as in β* and |block|.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""Equations as MathML, which browsers typeset themselves: no script, nothing fetched."""
+"""Equations as MathML, which browsers typeset themselves, without any script."""
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
