@@ -6,8 +6,12 @@ marked ```` ```text ```` right under one is what it prints, with `...` for anyth
 
 import contextlib
 import doctest
+import importlib
+import inspect
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +69,46 @@ def test_page_runs(page, tmp_path, monkeypatch):
                 shown, printed.getvalue(), doctest.ELLIPSIS
             )
             assert ok, f"{page}:{line} prints\n{printed.getvalue()}\nnot\n{shown}"
+    if page.name == "README.md":
+        assert session["report"].loss < 0.5
+        assert int(session["state"].iteration) == 10
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site as `scripts/docs` builds it, where a warning is an error."""
+    pytest.importorskip("sphinx")
+    out = tmp_path_factory.mktemp("site")
+    options = ["--builder=html", "--fail-on-warning", "--keep-going", "--quiet"]
+    command = [sys.executable, "-m", "sphinx", *options, str(DOCS), str(out)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return out
+
+
+@pytest.mark.slow
+def test_site_is_whole_and_needs_nothing_from_elsewhere(site):
+    pages = {str(page.relative_to(site)): page for page in site.rglob("*.html")}
+    assert {"index.html", "search.html", "api/jgc.codes.html"} <= pages.keys()
+    assert (site / "searchindex.js").stat().st_size > 10_000
+    assert "<math" in pages["best-unbiased.html"].read_text()
+    fetched = re.compile(r"""(src=|<link[^>]*href=|@import |url\()["']?(https?:)?//""")
+    for path in [*pages.values(), *site.rglob("*.css")]:
+        assert not fetched.search(path.read_text()), path
+
+
+@pytest.mark.slow
+def test_reference_has_every_public_name(site):
+    for name in ("jgc", "jgc.codes", "jgc.decoders", "jgc.stragglers.estimation"):
+        module = importlib.import_module(name)
+        page = (site / "api" / f"{name}.html").read_text()
+        for public in module.__all__:
+            if not inspect.ismodule(getattr(module, public)):
+                assert f'id="{name}.{public}"' in page
+
+
+def test_pictures_are_those_that_the_pages_show():
+    shown = set()
+    for page in PAGES:
+        shown |= set(re.findall(r"\]\(pictures/([\w-]+\.svg)\)", page.read_text()))
+    assert shown == {path.name for path in (DOCS / "pictures").glob("*.svg")}
