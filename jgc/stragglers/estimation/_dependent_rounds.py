@@ -2,7 +2,7 @@
 
 import numpy as np
 import scipy.fft
-import scipy.stats
+import scipy.special
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
@@ -116,8 +116,8 @@ def record_interval(masks: ArrayLike, *, level: float = 0.95) -> Interval:
     rounds = effective_rounds(masks)
     if rounds <= 1:
         return np.zeros(is_late.shape[1]), np.ones(is_late.shape[1])
-    quantile = scipy.stats.t.ppf(tail, rounds - 1)
-    rounds *= float(scipy.stats.norm.ppf(tail) / quantile) ** 2
+    quantile = scipy.special.stdtrit(rounds - 1, tail)  # Student's t
+    rounds *= float(scipy.special.ndtri(tail) / quantile) ** 2
     share: Float[np.ndarray, " k"] = is_late.mean(0)
     return credible_interval(share * rounds, rounds=rounds, level=level)
 

@@ -9,7 +9,6 @@ how wrong.
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
 from jaxtyping import Bool, Float, Int
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
@@ -79,7 +78,9 @@ def check_independence(
         del axis  # the last
         return shifted[each, shifts].sum(-2, dtype=np.int32).var(-1)
 
-    found = scipy.stats.monte_carlo_test(
+    from scipy import stats  # a third of the time to import jgc
+
+    found = stats.monte_carlo_test(
         np.zeros(workers, np.int64),
         lambda size: rng.integers(rounds, size=size),
         variance,
@@ -123,7 +124,9 @@ def check_bursts(
         before, after = late[..., :-1, :], late[..., 1:, :]
         return (before & after).sum((-2, -1)) / np.maximum(before.sum((-2, -1)), 1)
 
-    found = scipy.stats.permutation_test(
+    from scipy import stats  # a third of the time to import jgc
+
+    found = stats.permutation_test(
         (np.arange(is_late.shape[0]),),
         repeats,
         permutation_type="pairings",

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy.special
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
@@ -53,8 +53,9 @@ class ShiftedExponentialFit(NamedTuple):
         freedom = np.maximum(2 * (self.answered - 1), 1)
         known = (self.answered > 1) & (self.excess > 0)
         twice = np.where(known, 2 * self.excess, 1.0)
-        fast = scipy.stats.chi2.ppf(1 - tail, freedom) / twice
-        slow = scipy.stats.chi2.ppf(tail, freedom) / twice
+        # χ² quantiles; `scipy.stats` alone would be a third of the time to import jgc.
+        fast = 2 * scipy.special.gammaincinv(freedom / 2, 1 - tail) / twice
+        slow = 2 * scipy.special.gammaincinv(freedom / 2, tail) / twice
         low = np.where(known, _survival(self.shift, fast, tau), 0.0)
         high = np.where(known, _survival(self.shift, slow, tau), 1.0)
         return low, high
