@@ -294,7 +294,7 @@ class CodingPlan:
 
     @property
     def load(self) -> float:
-        """d = E/n, the replication or computation load: 1 when nothing is shared."""
+        """d = E/n, the replication or computation load; 1 when nothing is shared."""
         return self.num_edges / self.num_partitions
 
     @property

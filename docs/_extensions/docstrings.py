@@ -9,7 +9,9 @@ import re
 import textwrap
 from typing import Any
 
+from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 
 # Blocks under these lines are Google's sections.
 _SECTION = re.compile(r"(Args|Attributes|Example|Raises|Returns|Yields):$")
@@ -79,7 +81,23 @@ def _process(
     lines[:] = converted(lines)
 
 
+def _signature(
+    app: Sphinx, kind: str, name: str, value: Any, options: Any, args: Any, returns: Any
+) -> tuple[Any, Any]:
+    return args and _named(args), returns and _named(returns)
+
+
+def _named(signature: str) -> str:
+    """Types by the names that they have in the source."""
+    for mode in ("smart", "fully-qualified-except-typing"):
+        signature = signature.replace(
+            stringify_annotation(ArrayLike, mode), "ArrayLike"
+        )
+    return signature.replace("jaxlib._jax.Array", "Array")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Of Sphinx."""
     app.connect("autodoc-process-docstring", _process, priority=400)  # before Google's
+    app.connect("autodoc-process-signature", _signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -12,7 +12,7 @@ from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Fixed(Decoder):
-    """I_i w_i (5): what `CodingPlan.decode` does. Nothing to compute per iteration."""
+    """I_i w_i (5), as `CodingPlan.decode` decodes. Nothing to compute per iteration."""
 
     is_fixed = True
     is_unbiased = None
