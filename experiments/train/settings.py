@@ -41,7 +41,9 @@ def default() -> ConfigDict:
     # instead of deadlines and ψ, and `plan_file` among the schemes is the plan itself,
     # decoded as the option says.
     config.plan_file = ""
-    conditions.add_defaults(config)  # the truth and what the codes are told of it
+    conditions.add_truth(config)
+    conditions.add_belief(config)
+    conditions.add_following(config)
 
     config.task = "detection"  # what is trained, see experiments/train/tasks/
 
@@ -168,7 +170,10 @@ def check(config: ConfigDict) -> None:
     require(config, "data.scorer", scorers.__contains__, listed(scorers))
     for key, accepted in _MODEL_CHOICES.items():
         require(config, f"model.{key}", accepted.__contains__, listed(accepted))
-    conditions.check(config)
+    conditions.check_truth(config)
+    conditions.require_no_p_beside_seconds(config, "plan_file")
+    conditions.check_belief(config)
+    conditions.check_following(config)
     _check_observed(config)
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"
