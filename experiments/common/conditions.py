@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from experiments.common.checks import listed, require, require_counts
 from jgc import CodingPlan, stragglers
+from jgc.design.rules import Rule, as_stragglers
 from jgc.stragglers import StragglerModel
 from jgc.stragglers.estimation import Estimator, counting, forgetting
 from jgc.training import Following
@@ -39,7 +40,8 @@ _OF_P: dict[str, Callable[[Probabilities, Any], StragglerModel]] = {
     ),
 }
 OF_P = tuple(_OF_P)
-MODELS = (*OF_P, SHIFTED_EXPONENTIAL, TRACE, OBSERVED)
+OF_SECONDS = (SHIFTED_EXPONENTIAL, TRACE)
+MODELS = (*OF_P, *OF_SECONDS, OBSERVED)
 
 _ESTIMATORS: dict[str, Callable[[int, float], Estimator]] = {
     "counting": lambda k, memory: counting(k),
@@ -107,16 +109,10 @@ def check_truth(config: ConfigDict, models: Collection[str] = MODELS) -> None:
         f"a file where stragglers.model is {TRACE}, empty otherwise",
     )
     _require_probabilities(config, "p")
-    require_no_p_beside_seconds(config, "p")
-
-
-def require_no_p_beside_seconds(config: ConfigDict, key: str) -> None:
-    """Raises where the key gives a p and the model has seconds, which have one too."""
-    model = config.stragglers.model
     require(
         config,
-        key,
-        lambda value: not len(value) or model not in (SHIFTED_EXPONENTIAL, TRACE),
+        "p",
+        lambda p: not len(p) or model not in OF_SECONDS,
         f"empty where stragglers.model is {model}, which has p of its own",
     )
 
@@ -176,7 +172,9 @@ def _is_of_each_worker(config: ConfigDict, values: Sequence[float]) -> bool:
 
 def has_deadlines(config: Any) -> bool:
     """Whether p comes with a deadline; else it is given, and holds for all runs."""
-    return not (config.p or config.plan_file or config.stragglers.model == OBSERVED)
+    model = config.stragglers.model
+    is_given = config.p or (config.plan_file and model not in OF_SECONDS)
+    return not (is_given or model == OBSERVED)
 
 
 def in_truth(
@@ -184,6 +182,7 @@ def in_truth(
     *,
     psi: Float[np.ndarray, " k"],
     deadline: float | None,
+    rule: Rule | None = None,
     from_file: Probabilities | None,
     seed: int,
 ) -> StragglerModel | None:
@@ -192,7 +191,8 @@ def in_truth(
     Args:
         config: with `stragglers` and p.
         psi: of (23).
-        deadline: τ_th, None where p is given.
+        deadline: τ_th, None where p or a rule is given.
+        rule: in the place of a deadline, where the model is of seconds.
         from_file: p of a plan file, if there is one.
         seed: of the choice of workers from a longer trace.
 
@@ -203,14 +203,15 @@ def in_truth(
     settings = config.stragglers
     if settings.model == OBSERVED:
         return None
-    if settings.model == TRACE:
+    if settings.model in OF_SECONDS:
+        if settings.model == TRACE:
+            recorded = _trace_of(config, seed)
+            latencies = stragglers.replay(recorded, random_start=True)
+        else:
+            latencies = stragglers.shifted_exponential(psi, shift=settings.shift)
+        if rule is not None:
+            return as_stragglers(latencies, rule)
         assert deadline is not None
-        recorded = _trace_of(config, seed)
-        latencies = stragglers.replay(recorded, random_start=True)
-        return stragglers.at_deadline(latencies, deadline)
-    if settings.model == SHIFTED_EXPONENTIAL:
-        assert deadline is not None
-        latencies = stragglers.shifted_exponential(psi, shift=settings.shift)
         return stragglers.at_deadline(latencies, deadline)
     if config.p:
         p = np.asarray(config.p, np.float64)
