@@ -112,3 +112,14 @@ def test_pictures_are_those_that_the_pages_show():
     for page in PAGES:
         shown |= set(re.findall(r"\]\(pictures/([\w-]+\.svg)\)", page.read_text()))
     assert shown == {path.name for path in (DOCS / "pictures").glob("*.svg")}
+
+
+@pytest.mark.slow
+def test_pictures_are_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    command = [sys.executable, str(DOCS / "pictures.py"), str(tmp_path)]
+    subprocess.run(command, check=True, cwd=ROOT)
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert drawn == {path.name for path in (DOCS / "pictures").glob("*.svg")}
+    for name in drawn:
+        assert (tmp_path / name).read_text().rstrip().endswith("</svg>")
