@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
+from jgc.training._connecting import connect
 from jgc.training._device_run import device_run
 from jgc.training._feed import Feed
 from jgc.training._gradient import coded_gradient, mean_state
@@ -57,7 +58,8 @@ def spmd(
 
     k need not be a multiple of the number of devices. With several processes
     (`jax.distributed`) the same lines run in each, and each reads the examples of its
-    own devices. The step compiles again for a job that gives a device more partitions.
+    own devices; the first run begins when all of them are there. The step compiles
+    again for a job that gives a device more partitions.
 
     Args:
         loss: `loss(params, examples)`, the losses of the examples, or of
@@ -184,6 +186,7 @@ def spmd(
 
     @contextmanager
     def open_run(job: Job) -> Iterator[Run]:
+        connect(mesh, param_axis)
         worker_device = balance(job.plan.batch_sizes, num_devices=mesh.size)
         name = worker_device.tobytes()
         update = updates.setdefault(name, make_update(worker_device))
