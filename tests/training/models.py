@@ -161,7 +161,9 @@ def detector(num_partitions):
         valid=np.ones((num, 3), bool),
         crowd=np.zeros((num, 3), bool),
     )
-    model = ssdlite(num_classes=3, image_size=size, width=0.1, strides=(8, 16))
+    model = ssdlite(
+        num_classes=3, image_size=size, width=0.1, strides=(8,), norm="frozen"
+    )
 
     def loss(params, examples, key):
         flip = jax.random.bernoulli(key, shape=examples.image.shape[:1])
