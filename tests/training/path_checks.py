@@ -246,14 +246,11 @@ def own_data_of_a_process():
         source = Recorded()
         data = partitioned(source, model.assignment, num_partitions=N)
         job = Job(plan=plan, data=data, decoder=decoder)
-        found = train(spmd(model.loss, optimizer), job, model, steps=1)
+        train(spmd(model.loss, optimizer), job, model, steps=1)
         # Besides, four examples of the first partitions, to try the loss on.
         tried = set(np.sort(model.assignment)[:4])
         assert held <= source.read <= held | tried, (held, source.read)
         assert not held >= set(range(N)) - tried
-        job = Job(plan=plan, data=model.data(N), decoder=decoder)
-        expected = train(simulated(model.loss, optimizer), job, model, steps=1)
-        assert_alike(model, found, expected, name)
 
 
 def main(arguments):
