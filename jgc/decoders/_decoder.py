@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jgc._plan import CodingPlan, check_answered, coefficients_of
+from jgc._plan import AnyArray, CodingPlan, check_answered, coefficients_of
 
-Answered = Bool[Array, "k *trials"]
+Answered = Bool[AnyArray, "k *trials"]
+Mask = Bool[Array, "k *trials"]  # one that has been checked
 # (k, *trials) and (n, *trials); of two tracks with an axis of 2 before.
 Weights = Float[Array, "..."]
 Coefficients = Float[Array, "..."]
@@ -58,7 +59,7 @@ class Decoder(abc.ABC):
         """
 
     @abc.abstractmethod
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         """What `decoder(plan, answered)` is, of a mask that has been checked."""
 
     def __call__(self, plan: CodingPlan, answered: Answered) -> Weights:
@@ -111,9 +112,7 @@ class Decoder(abc.ABC):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class _FromFunction(Decoder):
-    function: Callable[[CodingPlan, Answered], Weights] = field(
-        metadata={"static": True}
-    )
+    function: Callable[[CodingPlan, Mask], Weights] = field(metadata={"static": True})
     label: str = field(metadata={"static": True})
     unbiased: bool | None = field(metadata={"static": True})
 
@@ -125,7 +124,7 @@ class _FromFunction(Decoder):
     def name(self) -> str:
         return self.label
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         own = jnp.asarray(self.function(plan, answered))
         if own.shape != answered.shape or jnp.iscomplexobj(own):
             raise ValueError(
@@ -138,7 +137,7 @@ class _FromFunction(Decoder):
 
 
 def from_function(
-    function: Callable[[CodingPlan, Answered], Weights],
+    function: Callable[[CodingPlan, Mask], Weights],
     *,
     is_unbiased: bool | None = False,
     name: str = "custom",

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jgc._plan import CodingPlan
-from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
+from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
 
 
 @jax.tree_util.register_dataclass
@@ -40,7 +40,7 @@ class Normalised(Decoder):
                 f"0, got {float(parts[at]):.3g} of worker {at} of {plan.name!r}"
             )
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         trailing = (1,) * (answered.ndim - 1)
         w = jnp.asarray(plan.weights, float_dtype()).reshape(-1, *trailing)
         parts = _row_sums(plan).reshape(-1, *trailing) * w

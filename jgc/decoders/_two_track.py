@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jgc._plan import CodingPlan
-from jgc.decoders._decoder import Answered, Decoder, Weights
+from jgc.decoders._decoder import Decoder, Mask, Weights
 from jgc.decoders._fixed import fixed
 from jgc.decoders._second_moment import second_moment_weights
 from jgc.decoders._tilted.decoder import Tilted
@@ -51,7 +51,7 @@ class TwoTrack(Decoder):
                 f"workers, the plan has {plan.num_workers}"
             )
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         first = self.first.weights(plan, answered)
         second = jnp.asarray(self.second, first.dtype)
         second = second.reshape(second.shape + (1,) * (answered.ndim - 1))
@@ -88,7 +88,7 @@ class TiltedTracks(Decoder):
     def check(self, plan: CodingPlan) -> None:
         self.first.check(plan)
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         tracks = (self.first, self.second)
         return jnp.stack([track.weights(plan, answered) for track in tracks])
 

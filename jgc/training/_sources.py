@@ -15,6 +15,7 @@ from jaxtyping import Int, PyTree
 from numpy.typing import ArrayLike
 
 
+@runtime_checkable
 class DataSource(Protocol):
     """Random access to N examples, from any thread.
 

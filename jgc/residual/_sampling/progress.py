@@ -4,7 +4,7 @@ import importlib.util
 import sys
 import time
 from types import ModuleType, TracebackType
-from typing import Any, Self
+from typing import Any
 
 from jgc import _extras as extras
 
@@ -33,7 +33,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         return self
 
     def update(self, trials: int, relative_error: float) -> None:
