@@ -16,7 +16,8 @@ from jgc import _checks
 # Coefficients are designed as NumPy float64; under jit they are JAX arrays.
 AnyArray = np.ndarray | Array
 
-AnsweredTrials = Bool[AnyArray, "k *trials"]
+Answered = Bool[AnyArray, "k *trials"]
+Mask = Bool[Array, "k *trials"]  # one that has been checked
 WorkerTrials = Float[Array, "k *trials"]
 PartitionTrials = Float[Array, "n *trials"]
 
@@ -398,9 +399,7 @@ def coefficients_of(plan: CodingPlan, weights: WorkerTrials) -> PartitionTrials:
     )
 
 
-def check_answered(
-    answered: AnsweredTrials, num_workers: int
-) -> Bool[Array, "k *trials"]:
+def check_answered(answered: Answered, num_workers: int) -> Mask:
     """`answered` as an array.
 
     Raises:

@@ -1,18 +1,17 @@
 import gc
+import importlib
 import os
 import sys
 
 import jax
+import jaxtyping
 import pytest
 
 TYPES_ARE_CHECKED = bool(os.environ.get("JGC_TYPECHECK"))
 if TYPES_ARE_CHECKED:  # before anything imports jgc
-    from jaxtyping import install_import_hook
-
-    import tests.typechecker
-
+    importlib.import_module("tests.typechecker")  # the hook looks it up by name
     assert "jgc" not in sys.modules
-    install_import_hook("jgc", "tests.typechecker.check_calls")
+    jaxtyping.install_import_hook("jgc", "tests.typechecker.check_calls")
 
 
 def pytest_configure(config):

@@ -7,12 +7,10 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from jgc._plan import AnyArray, CodingPlan, check_answered, coefficients_of
+from jgc._plan import Answered, CodingPlan, Mask, check_answered, coefficients_of
 
-Answered = Bool[AnyArray, "k *trials"]
-Mask = Bool[Array, "k *trials"]  # one that has been checked
 # (k, *trials) and (n, *trials); of two tracks with an axis of 2 before.
 Weights = Float[Array, "..."]
 Coefficients = Float[Array, "..."]
