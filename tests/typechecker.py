@@ -6,10 +6,11 @@ from numpy.typing import ArrayLike
 
 check_calls = beartype(
     conf=BeartypeConf(
-        is_pep484_tower=True,  # an int is a float, as mypy has it
         hint_overrides=FrozenDict(
             {
+                # An int is a float, as mypy has it, and NumPy's are both.
                 int: int | np.integer,
+                float: float | int | np.floating | np.integer,
                 # NumPy's own hint asks for __reversed__, which tuples lack.
                 ArrayLike: ArrayLike | tuple,
             }

@@ -66,7 +66,7 @@ class Mixture(Decoder):
         """The same with other shares, which may be traced and are not checked."""
         return replace(self, shares=shares)
 
-    def at(self, rho: float | Float[Array, ""]) -> "Mixture":
+    def at(self, rho: float | Float[AnyArray, ""]) -> "Mixture":
         """Between the two designs on either side of a similarity ρ, maybe traced.
 
         Members must be designs for similarities; their order does not matter. Beyond

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc.decoders._decoder import Decoder, Mask, Weights
 from jgc.decoders._fixed import fixed
 from jgc.decoders._second_moment import second_moment_weights
@@ -27,7 +27,7 @@ class TwoTrack(Decoder):
 
     first: Decoder
     second: Float[np.ndarray | Array, " k"]
-    noise_ratio: float | Float[Array, ""]
+    noise_ratio: float | Float[AnyArray, ""]
 
     num_tracks = 2
 
@@ -99,7 +99,7 @@ class TiltedTracks(Decoder):
 def two_track(
     plan: CodingPlan,
     *,
-    noise_ratio: float | Float[Array, ""] = 1.0,
+    noise_ratio: float | Float[AnyArray, ""] = 1.0,
     decoder: Decoder = fixed,
 ) -> Decoder:
     """`decoder` for the gradient, and v of (42) for the one whose square is taken.

@@ -203,7 +203,7 @@ def _grain_iterator(
 
 def _row_table(
     partitions: Partitions, key: Array
-) -> Callable[[int], Int[np.ndarray, " m*b"]]:
+) -> Callable[[int], Int[np.ndarray, " examples"]]:
     """Rows of an iteration on the host.
 
     Drawn by the processor, where nothing waits for an accelerator's step to end.
@@ -212,7 +212,7 @@ def _row_table(
         key = jax.device_put(key, jax.local_devices(backend="cpu")[0])
 
     @lru_cache(maxsize=16)
-    def rows_of(iteration: int) -> Int[np.ndarray, " m*b"]:
+    def rows_of(iteration: int) -> Int[np.ndarray, " examples"]:
         return np.ravel(partitions.rows(key, iteration))
 
     return rows_of
