@@ -11,8 +11,9 @@ check_calls = beartype(
                 # An int is a float, as mypy has it, and NumPy's are both.
                 int: int | np.integer,
                 float: float | int | np.floating | np.integer,
-                # NumPy's own hint asks for __reversed__, which tuples lack.
-                ArrayLike: ArrayLike | tuple,
+                # NumPy's own hint has complex alone for Python's numbers, and asks
+                # sequences for __reversed__, which tuples lack.
+                ArrayLike: ArrayLike | int | float | tuple,
             }
         ),
     )

@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 import time
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 from jgc import _extras as extras
@@ -50,12 +50,7 @@ class Progress:
             error=f"relative standard error {relative_error:.2g}{goal}",
         )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 
