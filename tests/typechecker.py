@@ -14,6 +14,7 @@ check_calls = beartype(
                 # NumPy's own hint has complex alone for Python's numbers, and asks
                 # sequences for __reversed__, which tuples lack.
                 ArrayLike: ArrayLike | int | float | tuple,
+                ArrayLike | None: ArrayLike | int | float | tuple | None,
             }
         ),
     )
