@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from jgc import _checks
-from jgc._plan import CodingPlan, coefficients_of
+from jgc._plan import AnyArray, CodingPlan, coefficients_of
 
 # Of an iteration's equations: what the first guess weighs.
 _PRIOR_WEIGHT = 1e-3
@@ -67,8 +67,8 @@ class SimilarityEstimator(NamedTuple):
         self,
         state: Similarity,
         plan: CodingPlan,
-        messages: PyTree[Float[Array, "k ..."]],
-        answered: Bool[Array, " k"],
+        messages: PyTree[Float[AnyArray, "k ..."]],
+        answered: Bool[AnyArray, " k"],
     ) -> Similarity:
         """What the messages of one iteration add.
 
@@ -80,6 +80,7 @@ class SimilarityEstimator(NamedTuple):
             answered: I_i (k,).
         """
         dtype = state.sums.dtype
+        answered = jnp.asarray(answered)
         a = jnp.asarray(plan.edge_coefficient, dtype)
         worker, k = jnp.asarray(plan.edge_worker), plan.num_workers
         sums = jax.ops.segment_sum(a, worker, k)

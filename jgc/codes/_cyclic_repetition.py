@@ -71,7 +71,7 @@ def cyclic_repetition(
 
 def _circle_code(
     k: int, s: int
-) -> tuple[Float[np.ndarray, "k s+1"], Float[np.ndarray, " k"]]:
+) -> tuple[Float[np.ndarray, "{k} {s}+1"], Float[np.ndarray, " {k}"]]:
     """Coefficients of worker i on blocks i, …, i + s, and x with Σ_i x_i f_i = g."""
     offset = np.arange(s + 1)
     worker = np.arange(k)

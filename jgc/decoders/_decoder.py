@@ -7,12 +7,11 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from jgc._plan import CodingPlan, check_answered, coefficients_of
+from jgc._plan import Answered, CodingPlan, Mask, check_answered, coefficients_of
 from jgc._pytree import pytree
 
-Answered = Bool[Array, "k *trials"]
 # (k, *trials) and (n, *trials); of two tracks with an axis of 2 before.
 Weights = Float[Array, "..."]
 Coefficients = Float[Array, "..."]
@@ -61,7 +60,7 @@ class Decoder(abc.ABC):
         """
 
     @abc.abstractmethod
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         """What `decoder(plan, answered)` is, of a mask that has been checked."""
 
     def __call__(self, plan: CodingPlan, answered: Answered) -> Weights:
@@ -114,9 +113,7 @@ class Decoder(abc.ABC):
 @pytree
 @dataclass(frozen=True)
 class _FromFunction(Decoder):
-    function: Callable[[CodingPlan, Answered], Weights] = field(
-        metadata={"static": True}
-    )
+    function: Callable[[CodingPlan, Mask], Weights] = field(metadata={"static": True})
     label: str = field(metadata={"static": True})
     unbiased: bool | None = field(metadata={"static": True})
 
@@ -128,7 +125,7 @@ class _FromFunction(Decoder):
     def name(self) -> str:
         return self.label
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         own = jnp.asarray(self.function(plan, answered))
         if own.shape != answered.shape or jnp.iscomplexobj(own):
             raise ValueError(
@@ -141,7 +138,7 @@ class _FromFunction(Decoder):
 
 
 def from_function(
-    function: Callable[[CodingPlan, Answered], Weights],
+    function: Callable[[CodingPlan, Mask], Weights],
     *,
     is_unbiased: bool | None = False,
     name: str = "custom",

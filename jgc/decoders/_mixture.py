@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from jgc import _checks
 from jgc._plan import AnyArray, CodingPlan
 from jgc._pytree import pytree
-from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
+from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
 from jgc.decoders._tilted.decoder import Tilted, combined
 
 
@@ -53,7 +52,7 @@ class Mixture(Decoder):
         for member in self.members:
             member.check(plan)
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         shares = jnp.asarray(self.shares, float_dtype())
         if self.is_one_solve:
             return _of_one_solve(self.members, shares, answered)
@@ -64,11 +63,11 @@ class Mixture(Decoder):
         members = tuple(member.redesigned(plan) for member in self.members)
         return replace(self, members=members)
 
-    def with_shares(self, shares: Float[AnyArray, " H"]) -> Self:
+    def with_shares(self, shares: Float[AnyArray, " H"]) -> "Mixture":
         """The same with other shares, which may be traced and are not checked."""
         return replace(self, shares=shares)
 
-    def at(self, rho: float | Float[Array, ""]) -> Self:
+    def at(self, rho: float | Float[AnyArray, ""]) -> "Mixture":
         """Between the two designs on either side of a similarity ρ, maybe traced.
 
         Members must be designs for similarities; their order does not matter. Beyond
@@ -171,7 +170,7 @@ def _have_one_projection(members: tuple[Decoder, ...]) -> bool:
 
 
 def _of_one_solve(
-    members: tuple[Decoder, ...], shares: Float[Array, " H"], answered: Answered
+    members: tuple[Decoder, ...], shares: Float[Array, " H"], answered: Mask
 ) -> Weights:
     tilted = [member for member in members if isinstance(member, Tilted)]
     projection, dtype = tilted[0].projection, shares.dtype

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc._pytree import pytree
-from jgc.decoders._decoder import Answered, Decoder, Weights
+from jgc.decoders._decoder import Decoder, Mask, Weights
 from jgc.decoders._fixed import fixed
 from jgc.decoders._second_moment import second_moment_weights
 from jgc.decoders._tilted.decoder import Tilted
@@ -28,7 +28,7 @@ class TwoTrack(Decoder):
 
     first: Decoder
     second: Float[np.ndarray | Array, " k"]
-    noise_ratio: float | Float[Array, ""]
+    noise_ratio: float | Float[AnyArray, ""]
 
     num_tracks = 2
 
@@ -52,7 +52,7 @@ class TwoTrack(Decoder):
                 f"workers, the plan has {plan.num_workers}"
             )
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         first = self.first.weights(plan, answered)
         second = jnp.asarray(self.second, first.dtype)
         second = second.reshape(second.shape + (1,) * (answered.ndim - 1))
@@ -89,7 +89,7 @@ class TiltedTracks(Decoder):
     def check(self, plan: CodingPlan) -> None:
         self.first.check(plan)
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         tracks = (self.first, self.second)
         return jnp.stack([track.weights(plan, answered) for track in tracks])
 
@@ -100,7 +100,7 @@ class TiltedTracks(Decoder):
 def two_track(
     plan: CodingPlan,
     *,
-    noise_ratio: float | Float[Array, ""] = 1.0,
+    noise_ratio: float | Float[AnyArray, ""] = 1.0,
     decoder: Decoder = fixed,
 ) -> Decoder:
     """`decoder` for the gradient, and v of (42) for the one whose square is taken.

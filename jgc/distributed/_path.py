@@ -12,7 +12,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc.codecs import Codec, full
 from jgc.distributed._by_worker import by_worker
 from jgc.distributed._messages import Expected, Header
@@ -199,7 +199,7 @@ class _Driver:
         return state
 
     def step(
-        self, state: TrainState, answered: Bool[Array, " k"] | None = None
+        self, state: TrainState, answered: Bool[AnyArray, " k"] | None = None
     ) -> tuple[TrainState, Report]:
         began = time.perf_counter()
         if self._decoding is None:

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool
 
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc.decoders import Decoder
 from jgc.training._feed import Feed, few_examples
 from jgc.training._following import CodeInUse
@@ -68,7 +68,7 @@ def device_run(
         return place(state)._replace(code=code.init())
 
     def step(
-        state: TrainState, answered: Bool[Array, " k"] | None = None
+        state: TrainState, answered: Bool[AnyArray, " k"] | None = None
     ) -> tuple[TrainState, Report]:
         began = time.perf_counter()
         told, state = answers.of(state, answered)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool
 
-from jgc._plan import CodingPlan, check_mask
+from jgc._plan import AnyArray, CodingPlan, check_mask
 from jgc.decoders import Decoder, fixed
 from jgc.stragglers import StragglerModel
 from jgc.training._following import Following
@@ -96,7 +96,7 @@ class Answers:
         return self._model.init(run_keys(key).stragglers)
 
     def of(
-        self, state: TrainState, answered: Bool[Array, " k"] | None
+        self, state: TrainState, answered: Bool[AnyArray, " k"] | None
     ) -> tuple[Bool[Array, " k"] | None, TrainState]:
         """The mask, None where it is for the path to observe; and the state after.
 

@@ -68,12 +68,14 @@ def test_fractional_repetition_where_d_divides_k():
 
 
 @pytest.mark.parametrize("d", [0, 4, 1.5, "2", None])
+@pytest.mark.wrong_types
 def test_replication_error(d):
     with pytest.raises(ValueError, match="replication"):
         codes.fractional_repetition([0.3] * 3, num_partitions=3, replication=d)
 
 
 @pytest.mark.parametrize("s", [-1, 3, 1.5, "2", None])
+@pytest.mark.wrong_types
 def test_num_stragglers_error(s):
     with pytest.raises(ValueError, match="num_stragglers"):
         codes.cyclic_repetition([0.3] * 3, num_partitions=3, num_stragglers=s)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import chex
@@ -352,11 +353,20 @@ def test_logistic_regression_to_its_report(tmp_path, config):
         for run in runs:
             folder = run_directory(tmp_path, run)
             train(run, task, opened[run.optimizer], config, folder, progress)
+    first = read_groups(runs, tmp_path)[0].run
+    for seed, score in enumerate((0.25, 0.75)):  # one that no table knows
+        path = run_directory(tmp_path, replace(first, seed=seed)) / RESULT
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"my_score": score}))
     write_report(runs, tmp_path)
 
     table = (tmp_path / "table.md").read_text().splitlines()
     assert "accuracy" in table[0]
     assert "mAP" not in table[0]
+    assert [line.rsplit(" | ", 1)[1] for line in (table[0], *table[2:])] == [
+        "my score |",
+        "0.500 ± 0.250 |",
+        *["– |"] * 3,
+    ]
     assert len(table) == 2 + 1 + 3  # GD under Adam; SGC under Adam and two ratios
     accuracy = json.loads((run_directory(tmp_path, runs[0]) / RESULT).read_text())
     assert accuracy["accuracy"] > 0.65

@@ -257,6 +257,7 @@ def normalised(params, examples):
         ),
     ],
 )
+@pytest.mark.wrong_types
 def test_a_loss_that_is_none_is_refused_before_training(loss, message):
     with (
         pytest.raises(ValueError, match=message),
@@ -291,6 +292,7 @@ def test_a_partition_loss_may_mix_what_a_plain_one_may_not():
         (np.ones(4, bool), "one for each of the 5 workers"),
     ],
 )
+@pytest.mark.wrong_types
 def test_masks_that_are_none(answered, message):
     job = Job(plan=PLANS["interval"], data=data())
     with simulated(problems.loss, optax.sgd(0.1))(job) as run:
@@ -311,6 +313,7 @@ def test_masks_that_are_none(answered, message):
         ),
     ],
 )
+@pytest.mark.wrong_types
 def test_jobs_whose_parts_do_not_fit(change, message):
     parts = {name: make() for name, make in change.items()}
     with pytest.raises(ValueError, match=message):
@@ -320,6 +323,7 @@ def test_jobs_whose_parts_do_not_fit(change, message):
 @pytest.mark.parametrize(
     "coefficients", [np.ones(5), np.ones(N, bool), np.ones((2, N + 1))]
 )
+@pytest.mark.wrong_types
 def test_coefficients_of_another_kind(coefficients):
     batch = data().batch(KEY, 0)
     with pytest.raises(ValueError, match="coefficients must be numbers"):

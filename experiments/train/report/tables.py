@@ -11,6 +11,7 @@ from experiments.train.report.groups import Group, read_groups
 from experiments.train.specs import RunSpec
 from jgc._files import write_atomically
 
+# Printed, in this order; the files have every other score as well.
 _COLUMNS = {
     "final_loss": "training loss",
     "final_validation_loss": "validation loss",
@@ -29,27 +30,18 @@ _DESIGNED = ("load", "relative_error_aligned", "relative_error_orthogonal")
 def write_report(runs: list[RunSpec], workdir: Path) -> None:
     """Prints the tables and writes them, and pictures of the losses.
 
-    `table.md`, `table.csv` and `convergence.png`, or `convergence-1.png` and so on
-    where panels do not fit one page; where there are optimizers of one and
-    of two tracks, `two_track.md`, and `noise_ratios.png` if there are several Λ.
+    `table.md` and `table.csv`, with every score of the runs; `convergence.png`, or
+    `convergence-1.png` and so on where panels do not fit one page; where there are
+    optimizers of one and of two tracks, `two_track.md`, and `noise_ratios.png` if there
+    are several Λ.
     """
     groups = read_groups(runs, workdir)
-    several = len({group.run.optimizer for group in groups}) > 1
-    columns = [name for name in _COLUMNS if name in groups[0].results[0]]
-    rows = [
-        [
-            group.title,
-            _deadline(group),
-            *([group.run.optimizer_title] if several else []),
-            *(_cell(group, name) for name in columns),
-        ]
-        for group in groups
-    ]
-    header = ["scheme", "deadline", *(["optimizer"] if several else [])]
-    header += [_COLUMNS[name] for name in columns]
+    scores = _scores(groups)
+    known = [name for name in _COLUMNS if name in scores]
+    others = [name for name in scores if name not in _COLUMNS]
     title = "Mean over seeds ± standard deviation"
-    print_table(header, rows, title=title, width=120)
-    write_markdown(workdir / "table.md", header, rows)
+    print_table(*_table(groups, known), title=title, width=120)
+    write_markdown(workdir / "table.md", *_table(groups, known + others))
     write_atomically(workdir / "table.csv", _csv(groups))
     write_pages(workdir / "convergence.png", draw_convergence(groups), dpi=150)
     pairs = two_track_report.pair_up(groups)
@@ -59,7 +51,41 @@ def write_report(runs: list[RunSpec], workdir: Path) -> None:
         two_track_report.write_noise_ratios(pairs, workdir)
 
 
+def _scores(groups: list[Group]) -> list[str]:
+    """The names of all numbers that some run left."""
+    return list(
+        dict.fromkeys(
+            name
+            for group in groups
+            for result in group.results
+            for name, value in result.items()
+            if isinstance(value, int | float)
+        )
+    )
+
+
+def _table(
+    groups: list[Group], columns: list[str]
+) -> tuple[list[str], list[list[str]]]:
+    """The header and a row a group."""
+    several = len({group.run.optimizer for group in groups}) > 1
+    header = ["scheme", "deadline", *(["optimizer"] if several else [])]
+    header += [_COLUMNS.get(name, name.replace("_", " ")) for name in columns]
+    rows = [
+        [
+            group.title,
+            _deadline(group),
+            *([group.run.optimizer_title] if several else []),
+            *(_cell(group, name) for name in columns),
+        ]
+        for group in groups
+    ]
+    return header, rows
+
+
 def _cell(group: Group, column: str) -> str:
+    if any(column not in result for result in group.results):
+        return "–"
     if column in _DESIGNED:
         return f"{group.mean(column):.3g}"
     spread = f" ± {group.spread(column):.3f}" if len(group.results) > 1 else ""
@@ -74,9 +100,12 @@ def _csv(groups: list[Group]) -> str:
     """Every run's numbers, one run a line."""
     text = io.StringIO()
     results = [result for group in groups for result in group.results]
-    fields = [name for name in results[0] if name != "run"]
+    fields = list(dict.fromkeys(name for result in results for name in result))
+    fields.remove("run")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*results[0]["run"], *fields])
     for result in results:
-        writer.writerow([*result["run"].values(), *(result[name] for name in fields)])
+        writer.writerow(
+            [*result["run"].values(), *(result.get(name) for name in fields)]
+        )
     return text.getvalue()
