@@ -49,12 +49,14 @@ class SimilarityEstimator(NamedTuple):
     """Follows the similarity of partition gradients; pure functions of `following`.
 
     Attributes:
-        decay: of what was seen, an iteration.
+        decay: of what was seen, an update.
         first_guess: ρ until something is seen.
+        every: iterations of a training path between updates.
     """
 
     decay: float
     first_guess: float
+    every: int = 1
 
     def init(self) -> Similarity:
         """Before the first iteration."""
@@ -110,8 +112,8 @@ class SimilarityEstimator(NamedTuple):
     ) -> Similarity:
         """What the norms of any combinations Σ_j c_j g_j of one iteration add.
 
-        For paths that never form messages: of ĝ, and of a second pull-back with random
-        signs before the coefficients.
+        For paths that never form messages: of ĝ, and of the same messages weighted with
+        random signs.
 
         Args:
             state: before.
@@ -136,10 +138,13 @@ class SimilarityEstimator(NamedTuple):
         )
 
 
-def following(*, decay: float = 0.95, first_guess: float = 0.5) -> SimilarityEstimator:
+def following(
+    *, decay: float = 0.95, first_guess: float = 0.5, every: int = 1
+) -> SimilarityEstimator:
     """Follows ρ of `jgc.gradients.similar` from the messages themselves.
 
-    With a mixture of designs the weights of iteration t come from iterations before t
+    A training path does it for `jgc.training.Job(similarity=…)`. In a loop of your own,
+    with a mixture of designs, the weights of iteration t come from iterations before t
     only, so that decoding stays unbiased:
 
         weights = decoders.mixture(designs).at(state.rho)(plan, answered)
@@ -151,8 +156,9 @@ def following(*, decay: float = 0.95, first_guess: float = 0.5) -> SimilarityEst
     only a + b·t at one t, and leaves the rest to the first guess.
 
     Args:
-        decay: in [0, 1): 1/(1 − decay) iterations count.
+        decay: in [0, 1): 1/(1 − decay) updates count.
         first_guess: ρ in [0, 1] until something is seen.
+        every: of this many iterations of a training path one is looked at.
 
     Raises:
         ValueError: an argument out of its range.
@@ -171,7 +177,11 @@ def following(*, decay: float = 0.95, first_guess: float = 0.5) -> SimilarityEst
     decay = _checks.scalar("decay", decay, 0, 1)
     if decay == 1:
         raise ValueError("decay must be below 1, got 1: nothing would ever be learnt")
-    return SimilarityEstimator(decay, _checks.scalar("first_guess", first_guess, 0, 1))
+    return SimilarityEstimator(
+        decay,
+        _checks.scalar("first_guess", first_guess, 0, 1),
+        _checks.count("every", every),
+    )
 
 
 def _added(
