@@ -5,9 +5,11 @@ With G = a·Id + b·11ᵀ any combination Σ_j c_j g_j has
     ‖Σ_j c_j g_j‖² = a ‖c‖² + b (Σ_j c_j)²,
 
 so that norms of messages (c = a_i) and of their weighted sum tell a, b and the
-similarity ρ = b/(a + b). Norms over ‖c‖² are a line in t = (Σ_j c_j)²/‖c‖², fitted by
-least squares with weights 1/(1 + t)², as errors grow with the norms; old iterations are
-forgotten.
+similarity ρ = b/(a + b). Norms over ‖c‖² are a line in t = (Σ_j c_j)²/‖c‖², fitted in
+each iteration by least squares with weights 1/(1 + t)², as errors grow with the norms.
+Fits are averaged with the weights of their determinants, and old ones forgotten. Each is
+unbiased up to the iteration's scale, so that ρ is, whatever the norm of g does; were the
+norms of all iterations one line, their scales would have to be known.
 """
 
 from typing import NamedTuple
@@ -19,29 +21,29 @@ from jaxtyping import Array, Bool, Float, PyTree
 from jgc import _checks
 from jgc._plan import CodingPlan, coefficients_of
 
-# Of an iteration's equations: what the first guess weighs.
+# What the first guess weighs, where an iteration weighs its determinant, 1/4 at most.
 _PRIOR_WEIGHT = 1e-3
+# Combinations as alike as this tell nothing: a determinant of rounding errors.
+_LEAST_DETERMINANT = 1e-6
+# How far the scale of the iteration before may be off this one's.
+_LARGEST_JUMP = 10.0
 
 
 class Similarity(NamedTuple):
     """What was seen of a and b; a pytree for a training state.
 
     Attributes:
-        moments: Σ of the products of (1, t)/(1 + t) with itself (2, 2).
-        sums: Σ of its products with the norms (2,).
+        parts: the means of a and of b (2,), in units that cancel.
+        scale: of the norms of the last iteration; 0 before the first.
     """
 
-    moments: Float[Array, "2 2"]
-    sums: Float[Array, " 2"]
+    parts: Float[Array, " 2"]
+    scale: Float[Array, ""]
 
     @property
     def rho(self) -> Float[Array, ""]:
         """ρ in [0, 1], by what `update` has seen so far."""
-        (aa, ab), (_, bb) = self.moments
-        determinant = jnp.maximum(aa * bb - ab**2, 1e-12)
-        a = (bb * self.sums[0] - ab * self.sums[1]) / determinant
-        b = (aa * self.sums[1] - ab * self.sums[0]) / determinant
-        a, b = jnp.maximum(a, 0), jnp.maximum(b, 0)
+        a, b = jnp.maximum(self.parts, 0)
         return jnp.where(a + b > 0, b / jnp.where(a + b > 0, a + b, 1), 0)
 
 
@@ -60,10 +62,9 @@ class SimilarityEstimator(NamedTuple):
 
     def init(self) -> Similarity:
         """Before the first iteration."""
-        knots = jnp.array([0.5, 2.0])
         rho = self.first_guess
-        state = _added(knots, 1 - rho + rho * knots, jnp.ones(2))
-        return Similarity(*(_PRIOR_WEIGHT * part for part in state))
+        parts = _PRIOR_WEIGHT * jnp.array([1.0 - rho, rho])
+        return Similarity(parts, jnp.zeros(()))
 
     def update(
         self,
@@ -81,7 +82,7 @@ class SimilarityEstimator(NamedTuple):
                 stands in a straggler's place is not read.
             answered: I_i (k,).
         """
-        dtype = state.sums.dtype
+        dtype = state.parts.dtype
         a = jnp.asarray(plan.edge_coefficient, dtype)
         worker, k = jnp.asarray(plan.edge_worker), plan.num_workers
         sums = jax.ops.segment_sum(a, worker, k)
@@ -125,16 +126,23 @@ class SimilarityEstimator(NamedTuple):
         size = jnp.where(seen, squares, 1)
         t = jnp.where(seen, sums**2 / size, 0)
         norms = jnp.where(seen, squared_norms / size, 0)
-        # Of the iteration's own scale: gradients shrink, similarities need not.
-        scale = (norms / (1 + t)).sum()
-        ok = (scale > 0) & jnp.isfinite(scale)
-        weights = jnp.where(seen & ok, 1.0, 0.0) / jnp.maximum(seen.sum(), 1)
-        norms = jnp.where(ok, norms / jnp.where(ok, scale, 1) * seen.sum(), 0)
-        new = _added(t, norms, weights)
+        count = jnp.maximum(seen.sum(), 1)
+        own = (norms / (1 + t)).sum() / count
+        # (1, t)/(1 + t), of which the norms over 1 + t are a combination with a and b.
+        row = jnp.where(seen, jnp.stack([jnp.ones_like(t), t]) / (1 + t), 0)
+        (aa, ab), (_, bb) = row @ row.T / count
+        determinant = aa * bb - ab**2
+        ok = (own > 0) & jnp.isfinite(own) & (determinant > _LEAST_DETERMINANT)
+        # Gradients shrink, similarities need not. An iteration over its own scale would
+        # have the errors of its norms twice, which do not cancel.
+        scale = jnp.where(state.scale > 0, state.scale, own)
+        scale = jnp.clip(scale, own / _LARGEST_JUMP, own * _LARGEST_JUMP)
+        norms = jnp.where(ok, norms / jnp.where(ok, scale, 1), 0)
+        to_a, to_b = row @ (norms / (1 + t)) / count
+        new = jnp.stack([bb * to_a - ab * to_b, aa * to_b - ab * to_a])
         keep = jnp.where(ok, self.decay, 1.0)
         return Similarity(
-            keep * state.moments + (1 - keep) * new[0],
-            keep * state.sums + (1 - keep) * new[1],
+            keep * state.parts + (1 - keep) * new, jnp.where(ok, own, state.scale)
         )
 
 
@@ -153,7 +161,7 @@ def following(
 
     Early in training gradients of partitions agree, near the optimum they cancel; a
     similarity below 0 counts as 0. A code whose messages all look alike (`dense`) tells
-    only a + b·t at one t, and leaves the rest to the first guess.
+    nothing, and leaves ρ at the first guess.
 
     Args:
         decay: in [0, 1): 1/(1 − decay) updates count.
@@ -182,10 +190,3 @@ def following(
         _checks.scalar("first_guess", first_guess, 0, 1),
         _checks.count("every", every),
     )
-
-
-def _added(
-    t: Float[Array, " m"], norms: Float[Array, " m"], weights: Float[Array, " m"]
-) -> tuple[Float[Array, "2 2"], Float[Array, " 2"]]:
-    row = jnp.stack([jnp.ones_like(t), t]) / (1 + t)
-    return (row * weights) @ row.T, row @ (weights * norms / (1 + t))

@@ -104,7 +104,7 @@ def observed(
 
 def without_probe(
     decoded: PyTree[Float[Array, "rows ..."]], *, num_tracks: int
-) -> PyTree[Float[Array, "*tracks ..."]]:
+) -> PyTree[Float[Array, "..."]]:
     """The decoded gradient alone, as it is where nothing is probed."""
     if num_tracks == 1:
         return jax.tree.map(lambda leaf: leaf[0], decoded)

@@ -49,6 +49,7 @@ def finish(*processes):
             (
                 "schemes",
                 "own_examples",
+                "similarity",
                 "two_tracks",
                 "parameters_in_parts",
                 "low_precision",
