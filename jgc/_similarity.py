@@ -7,9 +7,9 @@ With G = a·Id + b·11ᵀ any combination Σ_j c_j g_j has
 so that norms of messages (c = a_i) and of their weighted sum tell a, b and the
 similarity ρ = b/(a + b). Norms over ‖c‖² are a line in t = (Σ_j c_j)²/‖c‖², fitted in
 each iteration by least squares with weights 1/(1 + t)², as errors grow with the norms.
-Fits are averaged with the weights of their determinants, and old ones forgotten. Each is
-unbiased up to the iteration's scale, so that ρ is, whatever the norm of g does; were the
-norms of all iterations one line, their scales would have to be known.
+Fits are averaged, each by its determinant, and old ones forgotten. A fit is unbiased up
+to the iteration's scale, which cancels in ρ, whatever the norm of g does; one line
+through the norms of all iterations would have to know their scales.
 """
 
 from typing import NamedTuple
@@ -58,7 +58,7 @@ class SimilarityEstimator(NamedTuple):
 
     decay: float
     first_guess: float
-    every: int = 1
+    every: int = 10
 
     def init(self) -> Similarity:
         """Before the first iteration."""
@@ -147,7 +147,7 @@ class SimilarityEstimator(NamedTuple):
 
 
 def following(
-    *, decay: float = 0.95, first_guess: float = 0.5, every: int = 1
+    *, decay: float = 0.95, first_guess: float = 0.5, every: int = 10
 ) -> SimilarityEstimator:
     """Follows ρ of `jgc.gradients.similar` from the messages themselves.
 

@@ -15,7 +15,9 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from experiments.common.checks import listed, require, require_counts
-from jgc import stragglers
+from experiments.common.schemes import HALF_COMMON
+from jgc import gradients, stragglers
+from jgc.gradients import SimilarityEstimator
 from jgc.stragglers import StragglerModel
 from jgc.stragglers.estimation import Estimator, counting, forgetting
 from jgc.training import Following
@@ -71,6 +73,9 @@ def add_defaults(config: ConfigDict) -> None:
     config.following.memory = 100.0  # iterations that forgetting remembers
     config.following.every = 10  # iterations between looks at the estimate
     config.following.tolerance = 0.1  # see jgc.design.redesign
+    # Iterations between looks at ρ of the partition gradients, each of which computes
+    # two gradients; 0: none. Decoders that are designed for ρ then follow it.
+    config.following.similarity_every = 0
 
 
 def check(config: ConfigDict) -> None:
@@ -128,6 +133,12 @@ def check(config: ConfigDict) -> None:
     require_counts(config, "following.every")
     require(config, "following.memory", lambda value: value > 1, "above 1")
     require(config, "following.tolerance", lambda value: value >= 0, "at least 0")
+    require(
+        config,
+        "following.similarity_every",
+        lambda value: value >= 0,
+        "at least 0, where 0 is never",
+    )
 
 
 def has_deadlines(config: Any) -> bool:
@@ -226,6 +237,15 @@ def believed(
     draws = np.asarray(jax.random.normal(key, p.shape), np.float64)
     factor = settings.odds * np.exp(settings.noise * draws)
     return factor * p / (1 - p + factor * p)
+
+
+def similarity(config: Any) -> SimilarityEstimator | None:
+    """How ρ is followed from what decoders are designed for; None if it is not."""
+    every = config.following.similarity_every
+    if not every:
+        return None
+    guess = gradients.as_similarity(HALF_COMMON, config.num_partitions)
+    return gradients.following(first_guess=guess, every=every)
 
 
 def following(config: Any) -> Following | None:

@@ -17,6 +17,8 @@ Probabilities = Float[np.ndarray, " k"]
 
 # What decoders of training runs are designed for: half of ‖g‖² is common.
 HALF_COMMON = jgc.gradients.common(0.5)
+# And where the similarity is followed: parts of ‖g‖² that are common.
+_FOLLOWED_PARTS = (0.0, 0.2, 0.5, 0.8, 1.0)
 
 
 class Scheme(NamedTuple):
@@ -59,6 +61,16 @@ class Scheme(NamedTuple):
         if self.designed is None:
             return self.decoder
         return self.designed(plan, gradients, jax.random.key(0) if key is None else key)
+
+    def follower_for(self, plan: jgc.CodingPlan) -> Decoder:
+        """The same for any similarity of gradients, `at(ρ)`, where it is designed."""
+        if self.designed is None:
+            return self.decoder
+        designs = [
+            self.decoder_for(plan, gradients=jgc.gradients.common(part))
+            for part in _FOLLOWED_PARTS
+        ]
+        return decoders.mixture(designs)
 
 
 def _best(plan: jgc.CodingPlan, gradients: GradientsLike, key: Array) -> Decoder:

@@ -32,8 +32,8 @@ class Job:
         similarity: of `jgc.gradients.following`: estimates ρ of the partition gradients
             while the run goes on, and a `mixture` of designs for several ρ is decoded
             at ρ of the iterations before. An iteration that is looked at decodes twice:
-            one more backward pass (a third of the work) where workers are simulated,
-            one more sum of the messages that are there where they are not.
+            twice the time where gradients are computed for it (`simulated`, `spmd`),
+            and one more sum of the messages where they are there (`ray`).
     """
 
     plan: CodingPlan

@@ -133,7 +133,7 @@ def test_similarity(pool, tracks):
         plan=plan,
         data=model.data(N, 2),
         decoder=decoder,
-        similarity=jgc.gradients.following(),
+        similarity=jgc.gradients.following(every=1),
     )
     assert_same(pool, job, model, optimizer)
 
