@@ -22,7 +22,7 @@ from jgc import _checks
 from jgc._plan import CodingPlan, coefficients_of
 
 # What the first guess weighs, where an iteration weighs its determinant, 1/4 at most.
-_PRIOR_WEIGHT = 1e-3
+_PRIOR_WEIGHT = 0.01
 # Combinations as alike as this tell nothing: a determinant of rounding errors.
 _LEAST_DETERMINANT = 1e-6
 # How far the scale of the iteration before may be off this one's.

@@ -1,9 +1,10 @@
 """Following ρ: how alike partition gradients are, seen from what is decoded.
 
-Norms of two combinations Σ_j c_j g_j tell it (`jgc.gradients.following`): of ĝ, and of
-a probe Σ_i ε_i v_i f_i, the same messages with random signs ε_i. Both are weighted sums
-of messages, which every path can make, and the same on all: a path that never forms
-messages pulls one more row of coefficients back, one that has them adds them up twice.
+Norms of two combinations Σ_j c_j g_j tell it (`jgc.gradients.following`): of ĝ, where
+what is common adds up, and of a probe Σ_i ε_i v_i f_i, the same messages with signs ε_i,
+where it cancels. Both are weighted sums of messages, which every path can make, and the
+same on all: a path that never forms messages pulls one more row of coefficients back,
+one that has them adds them up twice.
 """
 
 from typing import Any, NamedTuple
@@ -58,7 +59,10 @@ class SimilarityInUse(NamedTuple):
 def with_probe(
     weights: Float[Array, "*tracks k"], key: Array, iteration: Array | int
 ) -> Float[Array, "rows k"]:
-    """The rows of weights, and after them the first with random signs.
+    """The rows of weights, and after them the first with signs.
+
+    Half of those who answered have one sign and half the other, at random: signs that
+    are all alike, as with few who answered they often would be, tell nothing.
 
     Args:
         weights: of the decoder, of one track or two.
@@ -67,8 +71,9 @@ def with_probe(
     """
     rows = jnp.asarray(weights).reshape(-1, weights.shape[-1])
     of_iteration = jax.random.fold_in(run_keys(key).probes, iteration)
-    signs = jax.random.rademacher(of_iteration, rows.shape[-1:], rows.dtype)
-    return jnp.concatenate([rows, signs * rows[:1]])
+    lot = jax.random.uniform(of_iteration, rows.shape[-1:])
+    rank = jnp.argsort(jnp.argsort(jnp.where(rows[0] == 0, 1.0, lot)))
+    return jnp.concatenate([rows, (1 - 2.0 * (rank % 2)) * rows[:1]])
 
 
 def observed(

@@ -130,7 +130,7 @@ def test_paths_log_the_same_run(tmp_path, config, task):
 
 def test_similarity_is_followed_logged_and_drawn(tmp_path, config, task):
     config.following.similarity_every = 2
-    config.schemes, config.deadlines, config.num_seeds = ("interval_best",), (1.5,), 1
+    config.schemes, config.deadlines, config.num_seeds = ("interval_best",), (4.0,), 1
     settings.check(config)
     (run,) = list_runs(config)
     job = make_job(run, task, config)

@@ -15,7 +15,7 @@ K, N = 5, 10
 P = np.array([0.3, 0.1, 0.4, 0.2, 0.5])
 KEY = jax.random.key(0)
 RATE = 0.1
-FOLLOW = gradients.following(first_guess=0.3, every=1)
+FOLLOW = gradients.following(decay=0.9, first_guess=0.3, every=1)
 PLAN = jgc.codes.interval(P, num_partitions=N)
 DESIGNS = [decoders.best_unbiased(PLAN, gradients=rho) for rho in (0.0, 0.1, 1.0)]
 
