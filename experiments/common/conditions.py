@@ -6,7 +6,8 @@ they cost.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,7 +17,8 @@ from ml_collections import ConfigDict
 
 from experiments.common.checks import listed, require, require_counts
 from experiments.common.schemes import HALF_COMMON
-from jgc import gradients, stragglers
+from jgc import CodingPlan, gradients, stragglers
+from jgc.design.rules import Rule, as_stragglers
 from jgc.gradients import SimilarityEstimator
 from jgc.stragglers import StragglerModel
 from jgc.stragglers.estimation import Estimator, counting, forgetting
@@ -39,7 +41,9 @@ _OF_P: dict[str, Callable[[Probabilities, Any], StragglerModel]] = {
         p, groups=np.asarray(settings.groups), shock=settings.shock
     ),
 }
-MODELS = (*_OF_P, SHIFTED_EXPONENTIAL, TRACE, OBSERVED)
+OF_P = tuple(_OF_P)
+OF_SECONDS = (SHIFTED_EXPONENTIAL, TRACE)
+MODELS = (*OF_P, *OF_SECONDS, OBSERVED)
 
 _ESTIMATORS: dict[str, Callable[[int, float], Estimator]] = {
     "counting": lambda k, memory: counting(k),
@@ -47,9 +51,9 @@ _ESTIMATORS: dict[str, Callable[[int, float], Estimator]] = {
 }
 
 
-def add_defaults(config: ConfigDict) -> None:
-    """Adds p, `stragglers`, `believed` and `following` to a config."""
-    # The truth, given outright: instead of deadlines and ψ, and of a plan file's.
+def add_truth(config: ConfigDict) -> None:
+    """Adds p and `stragglers` to a config: what its runs face."""
+    # Given outright: instead of deadlines and ψ, and of a plan file's.
     config.p = ()
 
     config.stragglers = ConfigDict()  # what the run faces
@@ -63,11 +67,17 @@ def add_defaults(config: ConfigDict) -> None:
     config.stragglers.trace = ""
     config.stragglers.missing_is_late = False  # empty cells never came
 
+
+def add_belief(config: ConfigDict) -> None:
+    """Adds `believed` to a config: what its codes are told."""
     config.believed = ConfigDict()  # what the code is told; as it is: the truth's p
     config.believed.p = ()  # outright
     config.believed.odds = 1.0  # else the odds p/(1 − p) are multiplied by this
     config.believed.noise = 0.0  # and by e^N(0, noise²), drawn for each seed and worker
 
+
+def add_following(config: ConfigDict) -> None:
+    """Adds `following` to a config."""
     config.following = ConfigDict()  # p estimated in the run, and codes re-designed
     config.following.estimator = ""  # counting or forgetting; empty: nothing is
     config.following.memory = 100.0  # iterations that forgetting remembers
@@ -78,28 +88,24 @@ def add_defaults(config: ConfigDict) -> None:
     config.following.similarity_every = 0
 
 
-def check(config: ConfigDict) -> None:
-    """Checks what `add_defaults` added.
+def check_truth(config: ConfigDict, models: Collection[str] = MODELS) -> None:
+    """Checks what `add_truth` added, for any `num_workers`.
+
+    Args:
+        config: of the experiment.
+        models: those that it can draw from.
 
     Raises:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
-    k = config.num_workers
-    for key in ("p", "believed.p"):
-        require(
-            config,
-            key,
-            lambda p: len(p) in (0, k) and all(0 <= value <= 1 for value in p),
-            f"() or num_workers = {k} numbers in [0, 1]",
-        )
     model = config.stragglers.model
-    require(config, "stragglers.model", MODELS.__contains__, listed(MODELS))
+    require(config, "stragglers.model", models.__contains__, listed(models))
     # Their own constructors check the numbers of models of p.
     require(
         config,
         "stragglers.groups",
-        lambda groups: model != "shared_shocks" or len(groups) == k,
-        f"the group of each of the {k} workers, integers from 0",
+        lambda groups: model != "shared_shocks" or _is_of_each_worker(config, groups),
+        f"the group of each of the {config.num_workers} workers, integers from 0",
     )
     require(
         config,
@@ -107,13 +113,22 @@ def check(config: ConfigDict) -> None:
         lambda path: bool(path) == (model == TRACE),
         f"a file where stragglers.model is {TRACE}, empty otherwise",
     )
-    for key in ("p", "plan_file"):
-        require(
-            config,
-            key,
-            lambda value: not len(value) or model not in (SHIFTED_EXPONENTIAL, TRACE),
-            f"empty where stragglers.model is {model}, which has p of its own",
-        )
+    _require_probabilities(config, "p")
+    require(
+        config,
+        "p",
+        lambda p: not len(p) or model not in OF_SECONDS,
+        f"empty where stragglers.model is {model}, which has p of its own",
+    )
+
+
+def check_belief(config: ConfigDict) -> None:
+    """Checks what `add_belief` added.
+
+    Raises:
+        ValueError: a value is not accepted; names the key, the value and what is.
+    """
+    _require_probabilities(config, "believed.p")
     require(config, "believed.odds", lambda value: 0 < value < math.inf, "above 0")
     require(config, "believed.noise", lambda value: 0 <= value < math.inf, "at least 0")
     require(
@@ -124,6 +139,14 @@ def check(config: ConfigDict) -> None:
         ),
         "() where believed.odds or believed.noise changes the truth's",
     )
+
+
+def check_following(config: ConfigDict) -> None:
+    """Checks what `add_following` added.
+
+    Raises:
+        ValueError: a value is not accepted; names the key, the value and what is.
+    """
     require(
         config,
         "following.estimator",
@@ -141,9 +164,28 @@ def check(config: ConfigDict) -> None:
     )
 
 
+def _require_probabilities(config: ConfigDict, key: str) -> None:
+    require(
+        config,
+        key,
+        lambda p: (
+            not len(p)
+            or (_is_of_each_worker(config, p) and all(0 <= one <= 1 for one in p))
+        ),
+        f"() or num_workers = {config.num_workers} numbers in [0, 1]",
+    )
+
+
+def _is_of_each_worker(config: ConfigDict, values: Sequence[float]) -> bool:
+    """Whether there is one for each, in an experiment of one or several k."""
+    return set(np.atleast_1d(config.num_workers)) == {len(values)}
+
+
 def has_deadlines(config: Any) -> bool:
     """Whether p comes with a deadline; else it is given, and holds for all runs."""
-    return not (config.p or config.plan_file or config.stragglers.model == OBSERVED)
+    model = config.stragglers.model
+    is_given = config.p or (config.plan_file and model not in OF_SECONDS)
+    return not (is_given or model == OBSERVED)
 
 
 def in_truth(
@@ -151,6 +193,7 @@ def in_truth(
     *,
     psi: Float[np.ndarray, " k"],
     deadline: float | None,
+    rule: Rule | None = None,
     from_file: Probabilities | None,
     seed: int,
 ) -> StragglerModel | None:
@@ -159,7 +202,8 @@ def in_truth(
     Args:
         config: with `stragglers` and p.
         psi: of (23).
-        deadline: τ_th, None where p is given.
+        deadline: τ_th, None where p or a rule is given.
+        rule: in the place of a deadline, where the model is of seconds.
         from_file: p of a plan file, if there is one.
         seed: of the choice of workers from a longer trace.
 
@@ -170,14 +214,15 @@ def in_truth(
     settings = config.stragglers
     if settings.model == OBSERVED:
         return None
-    if settings.model == TRACE:
+    if settings.model in OF_SECONDS:
+        if settings.model == TRACE:
+            recorded = _trace_of(config, seed)
+            latencies = stragglers.replay(recorded, random_start=True)
+        else:
+            latencies = stragglers.shifted_exponential(psi, shift=settings.shift)
+        if rule is not None:
+            return as_stragglers(latencies, rule)
         assert deadline is not None
-        recorded = _trace_of(config, seed)
-        latencies = stragglers.replay(recorded, random_start=True)
-        return stragglers.at_deadline(latencies, deadline)
-    if settings.model == SHIFTED_EXPONENTIAL:
-        assert deadline is not None
-        latencies = stragglers.shifted_exponential(psi, shift=settings.shift)
         return stragglers.at_deadline(latencies, deadline)
     if config.p:
         p = np.asarray(config.p, np.float64)
@@ -186,7 +231,16 @@ def in_truth(
     else:
         assert deadline is not None
         p = stragglers.deadline_probabilities(psi, deadline=deadline)
-    return _OF_P[settings.model](p, settings)
+    return model_of(config, p)
+
+
+def model_of(config: Any, p: Probabilities) -> StragglerModel:
+    """Workers that straggle with these p, by the config's model, one of `OF_P`.
+
+    Raises:
+        ValueError: the model cannot have these p.
+    """
+    return _OF_P[config.stragglers.model](p, config.stragglers)
 
 
 def _trace_of(config: Any, seed: int) -> stragglers.Trace:
@@ -223,17 +277,34 @@ def believed(
         from_file: p of a plan file, if there is one.
         key: of the noise, a JAX random key.
     """
+    if config.believed.p:
+        return np.asarray(config.believed.p, np.float64)
+    if from_file is not None:
+        return told(config, np.asarray(from_file, np.float64), key=key)
+    assert truth is not None
+    assert truth.probabilities is not None
+    return told(config, np.asarray(truth.probabilities(), np.float64), key=key)
+
+
+def is_off(config: Any) -> bool:
+    """Whether the codes may be told another p than the truth's."""
+    settings = config.believed
+    return bool(settings.p) or settings.odds != 1 or settings.noise != 0
+
+
+def told(config: Any, p: Probabilities, *, key: Array) -> Probabilities:
+    """What a code is told where the truth is p: that, or what `believed` makes of it.
+
+    Args:
+        config: with `believed`.
+        p: how often each worker straggles.
+        key: of the noise, a JAX random key.
+    """
+    if not is_off(config):
+        return p
     settings = config.believed
     if settings.p:
         return np.asarray(settings.p, np.float64)
-    if from_file is not None:
-        p = np.asarray(from_file, np.float64)
-    else:
-        assert truth is not None
-        assert truth.probabilities is not None
-        p = np.asarray(truth.probabilities(), np.float64)
-    if settings.odds == 1 and settings.noise == 0:
-        return p
     draws = np.asarray(jax.random.normal(key, p.shape), np.float64)
     factor = settings.odds * np.exp(settings.noise * draws)
     return factor * p / (1 - p + factor * p)
@@ -246,6 +317,16 @@ def similarity(config: Any) -> SimilarityEstimator | None:
         return None
     guess = gradients.as_similarity(HALF_COMMON, config.num_partitions)
     return gradients.following(first_guess=guess, every=every)
+
+
+def facing(plan: CodingPlan, *, told: Probabilities, p: Probabilities) -> CodingPlan:
+    """The plan, made for what it was told, of workers that straggle with p.
+
+    One that waits for all has a p of its own, 0, and keeps it.
+    """
+    if not np.array_equal(plan.straggler_probabilities, told):
+        return plan
+    return replace(plan, straggler_probabilities=p)
 
 
 def following(config: Any) -> Following | None:

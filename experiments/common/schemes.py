@@ -11,6 +11,7 @@ import jgc
 from jgc import codes, decoders
 from jgc.decoders import Decoder
 from jgc.design import holds_option, load_option, load_plan
+from jgc.design.rules import Rule
 from jgc.gradients import GradientsLike
 
 Probabilities = Float[np.ndarray, " k"]
@@ -185,6 +186,18 @@ def read_plan(config: Any) -> jgc.CodingPlan:
                 f"of config.plan_file = {config.plan_file}"
             )
     return plan
+
+
+def read_rule(config: Any) -> Rule | None:
+    """The waiting rule in config.plan_file; None where it holds a plan alone, or is "".
+
+    Raises:
+        ValueError: the file holds something else.
+        OSError: it cannot be read.
+    """
+    if not config.plan_file or not holds_option(config.plan_file):
+        return None
+    return load_option(config.plan_file).rule
 
 
 def _read_instead(p: Probabilities, n: int, key: Array) -> jgc.CodingPlan:

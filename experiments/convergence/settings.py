@@ -4,6 +4,7 @@ import math
 
 from ml_collections import ConfigDict
 
+from experiments.common import conditions
 from experiments.common.checks import (
     listed,
     require,
@@ -33,6 +34,7 @@ def default() -> ConfigDict:
     config.deadlines = (1.1, 1.5)  # τ_th of (23)
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max)
     config.psi_max = 2.0
+    conditions.add_belief(config)  # codes told a wrong p are biased
     config.seed = 0  # of ψ, of SGC's placement and of the masks
     config.num_seeds = 200  # runs that each curve is the mean of
     config.num_iterations = 1000  # T
@@ -61,3 +63,4 @@ def check(config: ConfigDict) -> None:
     require(config, "regularizer", lambda value: 0 < value < math.inf, "above 0")
     require_several(config, "studies", STUDIES.__contains__, f"of {listed(STUDIES)}")
     require_straggler_settings(config, schemes=MEASURED)
+    conditions.check_belief(config)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 import jgc
+from experiments.common import conditions
 from experiments.common.schemes import SCHEMES, draw_psi
 from experiments.convergence import problems
 from experiments.convergence.curves import AVERAGE, DISTANCE, GRADIENT, LAST, MEAN
@@ -274,7 +275,11 @@ def make_plans(config: Any, deadline: float) -> list[jgc.CodingPlan]:
     key = jax.random.key(config.seed)
     psi = draw_psi(key, config.num_workers, config.psi_min, config.psi_max)
     p = jgc.stragglers.deadline_probabilities(psi, deadline=deadline)
-    return [MEASURED[name](p, config) for name in config.schemes]
+    told = conditions.told(config, p, key=jax.random.fold_in(key, 2))
+    return [
+        conditions.facing(MEASURED[name](told, config), told=told, p=p)
+        for name in config.schemes
+    ]
 
 
 def _initial_gap(problem: KnownProblem) -> float:

@@ -1,11 +1,14 @@
 """The residual error of each code × decoder, for each load, law of p and ρ."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Array
 
 import jgc
+from experiments.common import conditions
 from experiments.decoding import methods
 
 
@@ -24,20 +27,31 @@ def measure(config: Any) -> list[dict[str, Any]]:
     return rows
 
 
+class Draw(NamedTuple):
+    """One draw of p: the truth, what the code is told of it, and a key for the code."""
+
+    p: methods.Probabilities
+    told: methods.Probabilities
+    key: Array
+
+
+def _draw(config: Any, law: str, number: int) -> Draw:
+    own = jax.random.key(config.seed + number)
+    p_key, code_key = jax.random.split(own)
+    p = methods.LAWS[law](config.num_workers, p_key)
+    told = conditions.told(config, p, key=jax.random.fold_in(own, 2))
+    return Draw(p, told, code_key)
+
+
 def _of_code(config: Any, law: str, load: int, code: str) -> list[dict[str, Any]]:
-    k = config.num_workers
-    keys = [
-        jax.random.split(jax.random.key(config.seed + draw))
-        for draw in range(config.num_draws)
-    ]
-    drawn = [(methods.LAWS[law](k, p_key), code_key) for p_key, code_key in keys]
-    plans = [methods.CODES[code].design(p, load, key) for p, key in drawn]
+    draws = [_draw(config, law, number) for number in range(config.num_draws)]
+    plans = [methods.CODES[code].design(one.told, load, one.key) for one in draws]
     rows = []
     for decoder in config.decoders:
         errors = []
-        for (p, key), plan in zip(drawn, plans, strict=True):
+        for draw, plan in zip(draws, plans, strict=True):
             try:
-                errors.append(_errors(config, code, decoder, p, load, key, plan))
+                errors.append(_errors(config, code, decoder, load, draw, plan))
             except ValueError:  # such as normalised, of weights that are negative
                 break
         if len(errors) < config.num_draws:
@@ -52,8 +66,14 @@ def _of_code(config: Any, law: str, load: int, code: str) -> list[dict[str, Any]
                     "decoder": decoder,
                     "similarity": rho,
                     "error": float(values.mean()),
+                    # Of unbiased estimates, which a code told a wrong p has not.
                     "floor": float(
-                        np.mean([jgc.residual.unbiased_floor(plan) for plan in plans])
+                        np.mean(
+                            [
+                                jgc.residual.unbiased_floor(plan, p=draw.p)
+                                for plan, draw in zip(plans, draws, strict=True)
+                            ]
+                        )
                     ),
                 }
             )
@@ -61,32 +81,36 @@ def _of_code(config: Any, law: str, load: int, code: str) -> list[dict[str, Any]
 
 
 def _errors(
-    config: Any,
-    code: str,
-    decoder: str,
-    p: methods.Probabilities,
-    load: int,
-    key: jax.Array,
-    plan: jgc.CodingPlan,
+    config: Any, code: str, decoder: str, load: int, draw: Draw, plan: jgc.CodingPlan
 ) -> list[float]:
     """E‖g − ĝ‖²/‖g‖² at each ρ."""
     rhos = config.similarities
     if decoder == "fixed":
         fixed = [
-            methods.plan_for(code, decoder, p, load, key, gradients=rho) for rho in rhos
+            methods.plan_for(code, decoder, draw.told, load, draw.key, gradients=rho)
+            for rho in rhos
         ]
         return [
-            jgc.residual.exact(one, gradients=rho).relative
+            jgc.residual.exact(
+                replace(one, straggler_probabilities=draw.p), gradients=rho
+            ).relative
             for one, rho in zip(fixed, rhos, strict=True)
         ]
     made = [methods.DECODERS[decoder](plan, rho) for rho in rhos]
     designs = [design for one in made if (design := getattr(one, "design", None))]
-    if designs:
-        norms = [jgc.gradients.similar(rho).squared_norm(p.size) for rho in rhos]
+    if designs and not conditions.is_off(config):
+        norms = [jgc.gradients.similar(rho).squared_norm(draw.p.size) for rho in rhos]
         return [
             float(design.error) / norm
             for design, norm in zip(designs, norms, strict=True)
         ]
-    c = methods.coefficients_of_all_masks(plan, made[0])
-    probability = methods.mask_probabilities(p)
-    return [methods.relative_error(c, probability, rho) for rho in rhos]
+    # One table of coefficients for all ρ where the decoder does not depend on it.
+    tables = [
+        methods.coefficients_of_all_masks(plan, one)
+        for one in (made if designs else made[:1])
+    ]
+    probability = methods.mask_probabilities(draw.p)
+    return [
+        methods.relative_error(tables[i % len(tables)], probability, rho)
+        for i, rho in enumerate(rhos)
+    ]

@@ -4,6 +4,7 @@ import math
 
 from ml_collections import ConfigDict
 
+from experiments.common import conditions
 from experiments.common.checks import (
     listed,
     require,
@@ -24,6 +25,7 @@ def default() -> ConfigDict:
     config.laws = tuple(LAWS)  # of p
     config.similarities = (0.0, 0.5, 0.9, 1.0)  # ρ
     config.num_draws = 3  # of p and of random codes
+    conditions.add_belief(config)
     config.seed = 0
 
     training = config.training = ConfigDict()
@@ -72,6 +74,7 @@ def check(config: ConfigDict) -> None:
         config, "similarities", lambda rho: 0 <= rho <= 1, "numbers in [0, 1]"
     )
     require_counts(config, "num_draws")
+    conditions.check_belief(config)
     require(
         config,
         "training.problems",

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from experiments.common import conditions
 from experiments.decoding import methods
 from experiments.decoding.problems import PROBLEMS, Problem
 
@@ -65,13 +66,16 @@ def _of_law(config: Any, problem: Problem, run: Any, law: str) -> list[dict[str,
     training = config.training
     p_key, code_key = jax.random.split(jax.random.key(config.seed))
     p = methods.LAWS[law](config.num_workers, p_key)
+    told = conditions.told(config, p, key=jax.random.fold_in(p_key, 2))
     log_probability = jnp.log(jnp.maximum(methods.mask_probabilities(p), 1e-30))
     steps = step_sizes(config, problem)
     num_seeds = training.num_tuning_seeds + training.num_seeds
     keys = jax.random.split(jax.random.key(config.seed + 1), num_seeds)
     rows = []
     for method in list_methods(config):
-        plan = methods.plan_for(method.code, method.decoder, p, method.load, code_key)
+        plan = methods.plan_for(
+            method.code, method.decoder, told, method.load, code_key
+        )
         decoder = methods.DECODERS[method.decoder](plan, methods.HALF_COMMON)
         table = methods.coefficients_of_all_masks(plan, decoder).T
         gaps = np.asarray(

@@ -12,6 +12,7 @@ enumeration.
 
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +20,15 @@ import jax
 import numpy as np
 
 import jgc
-from experiments.common import launch
+from experiments.common import conditions, launch
 from experiments.common.schemes import MOST_WORKERS_TO_ENUMERATE, SCHEMES, draw_psi
 from experiments.residual_error import settings
 from experiments.residual_error.report import write_report
+from jgc import residual
 from jgc._files import read_json_lines, write_json_lines
+from jgc.decoders import Decoder
+from jgc.residual import ResidualError
+from jgc.stragglers import StragglerModel, deadline_probabilities
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,7 +43,7 @@ class Case(NamedTuple):
 
     scheme: str
     num_workers: int
-    deadline: float
+    deadline: float | None  # None where p is given
     similarity: float
 
 
@@ -47,63 +52,80 @@ def list_cases(config: Any) -> list[Case]:
     return [
         Case(scheme, num_workers, deadline, similarity)
         for num_workers in config.num_workers
-        for deadline in config.deadlines
+        for deadline in ((None,) if config.p else config.deadlines)
         for similarity in config.similarities
         for scheme in config.schemes
     ]
 
 
+class Design(NamedTuple):
+    """What is measured of one draw of p.
+
+    Attributes:
+        plan: for what is believed, of workers that straggle with p.
+        decoder: the scheme's, for what is believed.
+        model: of the stragglers; None where they are independent.
+    """
+
+    plan: jgc.CodingPlan
+    decoder: Decoder
+    model: StragglerModel | None
+
+
 def measure(case: Case, config: Any) -> dict[str, Any]:
     """The relative error of each draw by each method; None where one does not apply."""
-    n, rho = config.num_partitions or case.num_workers, case.similarity
-    scheme = SCHEMES[case.scheme]
-    plans = [_design(case, config, draw, n) for draw in range(config.num_draws)]
-    decoders = [scheme.decoder_for(plan, gradients=rho) for plan in plans]
+    designs = [_design(case, config, draw) for draw in range(config.num_draws)]
+    rho, scheme = case.similarity, SCHEMES[case.scheme]
+    independent = designs[0].model is None
+    told_truth = independent and not conditions.is_off(config)
 
-    def relative(results: list[jgc.residual.ResidualError]) -> list[float]:
+    def relative(results: Iterable[ResidualError]) -> list[float]:
         return [result.relative for result in results]
 
     exact = enumeration = None
-    if scheme.is_fixed or scheme.designed is not None:
+    if scheme.is_fixed:
         exact = relative(
-            [
-                jgc.residual.exact(plan, decoder=decoder, gradients=rho)
-                for plan, decoder in zip(plans, decoders, strict=True)
-            ]
+            residual.exact(
+                plan,
+                gradients=rho,
+                covariance=None if model is None else _covariance(model),
+            )
+            for plan, _, model in designs
         )
-    if case.num_workers <= MOST_WORKERS_TO_ENUMERATE:
+    elif scheme.designed is not None and told_truth:
+        exact = relative(
+            residual.exact(plan, decoder=decoder, gradients=rho)
+            for plan, decoder, _ in designs
+        )
+    if independent and case.num_workers <= MOST_WORKERS_TO_ENUMERATE:
         enumeration = relative(
-            [
-                jgc.residual.enumerate_masks(plan, decoder=decoder, gradients=rho)
-                for plan, decoder in zip(plans, decoders, strict=True)
-            ]
+            residual.enumerate_masks(plan, decoder=decoder, gradients=rho)
+            for plan, decoder, _ in designs
         )
-
-    def sample(
-        some: list[jgc.CodingPlan], decoder: jgc.decoders.Decoder
-    ) -> list[jgc.residual.ResidualError]:
-        return jgc.residual.monte_carlo(
-            jax.random.key(config.seed),
-            some,
-            num_trials=config.num_trials,
-            decoder=decoder,
-            progress=False,
-            gradients=rho,
-        )
-
-    if scheme.designed is None:
-        sampled = sample(plans, scheme.decoder)
-    else:  # each plan has a decoder of its own
+    plans = [plan for plan, _, _ in designs]
+    sampling: dict[str, Any] = {
+        "num_trials": config.num_trials,
+        "gradients": rho,
+        "progress": False,
+    }
+    key = jax.random.key(config.seed)
+    if independent and scheme.designed is None:
+        sampled = residual.monte_carlo(key, plans, decoder=scheme.decoder, **sampling)
+    else:  # each draw has a decoder or stragglers of its own
         sampled = [
-            sample([plan], decoder)[0]
-            for plan, decoder in zip(plans, decoders, strict=True)
+            residual.monte_carlo(key, plan, decoder=decoder, model=model, **sampling)
+            for plan, decoder, model in designs
         ]
     return {
         "case": case._asdict(),
         "title": scheme.title,
-        "num_partitions": n,
+        "num_partitions": plans[0].num_partitions,
         "load": float(np.mean([plan.load for plan in plans])),
-        "floor": float(np.mean([jgc.residual.unbiased_floor(plan) for plan in plans])),
+        "floor": (
+            float(np.mean([residual.unbiased_floor(plan) for plan in plans]))
+            if told_truth
+            else 0.0
+        ),
         "exact": exact,
         "enumeration": enumeration,
         "monte_carlo": relative(sampled),
@@ -111,12 +133,32 @@ def measure(case: Case, config: Any) -> dict[str, Any]:
     }
 
 
-def _design(case: Case, config: Any, draw: int, n: int) -> jgc.CodingPlan:
+def _design(case: Case, config: Any, draw: int) -> Design:
     """The draw's plan; all cases with the same k draw the same ψ."""
-    psi_key, code_key = jax.random.split(jax.random.key(config.seed + 1 + draw))
-    psi = draw_psi(psi_key, case.num_workers, config.psi_min, config.psi_max)
-    p = jgc.stragglers.deadline_probabilities(psi, deadline=case.deadline)
-    return SCHEMES[case.scheme].design(p, n, code_key)
+    k, n = case.num_workers, config.num_partitions or case.num_workers
+    own = jax.random.key(config.seed + 1 + draw)
+    psi_key, code_key = jax.random.split(own)
+    if case.deadline is None:
+        p = np.asarray(config.p, np.float64)
+    else:
+        psi = draw_psi(psi_key, k, config.psi_min, config.psi_max)
+        p = deadline_probabilities(psi, deadline=case.deadline)
+    scheme = SCHEMES[case.scheme]
+    told = conditions.told(config, p, key=jax.random.fold_in(own, 2))
+    plan = scheme.design(told, n, code_key)
+    decoder = scheme.decoder_for(plan, gradients=case.similarity)
+    # One iteration of a Markov chain is as independent as Bernoulli's.
+    independent = config.stragglers.model in ("bernoulli", "markov")
+    return Design(
+        conditions.facing(plan, told=told, p=p),
+        decoder,
+        None if independent else conditions.model_of(config, p),
+    )
+
+
+def _covariance(model: StragglerModel) -> np.ndarray:
+    assert model.covariance is not None
+    return model.covariance()
 
 
 def prepare(config: Any, workdir: Path) -> list[Case]:
@@ -128,7 +170,7 @@ def prepare(config: Any, workdir: Path) -> list[Case]:
     settings.check(config)
     cases = list_cases(config)
     for case in cases:
-        _design(case, config, 0, config.num_partitions or case.num_workers)
+        _design(case, config, 0)
     return cases
 
 

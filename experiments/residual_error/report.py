@@ -53,7 +53,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     found = disagreement(row)
     return [
         str(case["num_workers"]),
-        f"{case['deadline']:g}",
+        _deadline(case["deadline"]),
         f"{case['similarity']:g}",
         row["title"],
         f"{row['load']:.3g}",
@@ -64,6 +64,16 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _standard_error(row),
         "–" if found is None else f"{found:.2f}",
     ]
+
+
+def _deadline(deadline: float | None) -> str:
+    return "–" if deadline is None else f"{deadline:g}"
+
+
+def _title(num_workers: int, deadline: float | None, similarity: float) -> str:
+    """Of a panel."""
+    tau = "" if deadline is None else f"τ = {deadline:g}, "
+    return f"k = {num_workers}, {tau}ρ = {similarity:g}"
 
 
 def _standard_error(row: dict[str, Any]) -> str:
@@ -116,7 +126,7 @@ def draw_errors(rows: list[dict[str, Any]]) -> Figure:
             yscale="log",
             xlabel="computation load d",
             ylabel="E‖g − ĝ‖² / ‖g‖²",
-            title=f"k = {num_workers}, τ = {deadlines[column]:g}, ρ = {similarity:g}",
+            title=_title(num_workers, deadlines[column], similarity),
         )
     legend_below(figure, axes)
     return figure

@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from experiments.common import conditions
 from experiments.common.checks import (
     require,
     require_counts,
@@ -20,6 +21,8 @@ def default() -> ConfigDict:
     config.deadlines = (1.1, 1.5)  # τ_th of (23)
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max), drawn anew for each draw
     config.psi_max = 2.0
+    conditions.add_truth(config)
+    conditions.add_belief(config)
     config.similarities = (1.0, 0.0)  # ρ: equal and orthogonal gradients
     config.num_draws = 10  # of p, and of the random codes
     config.num_trials = 100_000  # of Monte Carlo, a draw
@@ -34,6 +37,9 @@ def check(config: ConfigDict) -> None:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
     require_straggler_settings(config)
+    # Of one iteration: a Markov chain's masks are then those of independent workers.
+    conditions.check_truth(config, models=conditions.OF_P)
+    conditions.check_belief(config)
     require_several(config, "num_workers", lambda k: k >= 1, "numbers of workers")
     require_several(
         config, "similarities", lambda rho: 0 <= rho <= 1, "numbers in [0, 1]"

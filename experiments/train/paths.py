@@ -6,6 +6,8 @@ from typing import Any
 
 import optax
 
+from experiments.common.conditions import OBSERVED
+from experiments.common.schemes import read_rule
 from jgc import training
 from jgc.training import TrainingPath
 from jgc.training._loss import LossLike
@@ -32,14 +34,20 @@ def _ray(
     """A process for each worker, on this machine or those of config.ray.address.
 
     Without config.ray.deadline, workers straggle by the masks that the other paths
-    draw: those that answer are waited for. With it, they straggle by being late. The
-    processes outlive a run: the next one finds them started.
+    draw: those that answer are waited for. With it, they straggle by being late, or by
+    the rule of config.plan_file where that is what sets the deadline. The processes
+    outlive a run: the next one finds them started.
     """
     # Here, so that the other paths need no extra "distributed".
-    from jgc.distributed import WorkerPool, fixed_deadline, ray, wait_for
+    from jgc.distributed import WorkerPool, fixed_deadline, ray, wait_by, wait_for
 
-    workers, deadline = config.num_workers, config.ray.deadline
-    policy = fixed_deadline(deadline) if deadline else wait_for(workers)
+    workers, deadline, rule = config.num_workers, config.ray.deadline, None
+    if config.stragglers.model == OBSERVED and not deadline:
+        rule = read_rule(config)
+    if rule is not None:
+        policy = wait_by(rule)
+    else:
+        policy = fixed_deadline(deadline) if deadline else wait_for(workers)
     with WorkerPool(workers, address=config.ray.address) as pool:
         yield ray(
             loss,

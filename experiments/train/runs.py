@@ -22,6 +22,7 @@ from experiments.common.schemes import (
     draw_psi,
     find_scheme,
     read_plan,
+    read_rule,
 )
 from experiments.train.specs import RunSpec, keys_of
 from experiments.train.tasks.task import Task
@@ -52,11 +53,15 @@ def design(run: RunSpec, config: Any) -> tuple[jgc.CodingPlan, StragglerModel | 
         plan = scheme.design(nobody, config.num_partitions, keys.code)
         return plan, bernoulli(nobody)
     saved = read_plan(config) if config.plan_file else None
-    from_file = None if saved is None else np.asarray(saved.straggler_probabilities)
+    # Of seconds p follows, and what a file says of it is not asked.
+    from_file = None
+    if saved is not None and config.stragglers.model not in conditions.OF_SECONDS:
+        from_file = np.asarray(saved.straggler_probabilities)
     truth = conditions.in_truth(
         config,
         psi=draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max),
         deadline=run.deadline,
+        rule=read_rule(config) if run.scheme == PLAN_FILE else None,
         from_file=from_file,
         seed=run.seed,
     )

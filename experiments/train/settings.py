@@ -13,7 +13,7 @@ from experiments.common.checks import (
     require_several,
     require_straggler_settings,
 )
-from experiments.common.schemes import PLAN_FILE, SCHEMES, find_scheme
+from experiments.common.schemes import PLAN_FILE, SCHEMES, find_scheme, holds_option
 from experiments.train.optimizers import DEFAULT, OPTIMIZERS
 from experiments.train.paths import PATHS
 from experiments.train.tasks import TASKS
@@ -37,11 +37,14 @@ def default() -> ConfigDict:
     config.psi_min = 0.1  # ψ_i ~ U(psi_min, psi_max), drawn anew for each seed
     config.psi_max = 2.0
     config.num_seeds = 3
-    # A plan, or an option of `python -m jgc advise`. Its p then holds for all schemes
-    # instead of deadlines and ψ, and `plan_file` among the schemes is the plan itself,
-    # decoded as the option says.
+    # A plan, or an option of `python -m jgc advise`. `plan_file` among the schemes is
+    # the plan itself, decoded as the option says. Its p holds for all schemes instead
+    # of deadlines and ψ; where stragglers are of seconds (a trace), p follows from
+    # those, and the option's waiting rule decides who is late, instead of a deadline.
     config.plan_file = ""
-    conditions.add_defaults(config)  # the truth and what the codes are told of it
+    conditions.add_truth(config)
+    conditions.add_belief(config)
+    conditions.add_following(config)
 
     config.task = "detection"  # what is trained, see experiments/train/tasks/
 
@@ -63,7 +66,8 @@ def default() -> ConfigDict:
     config.ray = ConfigDict()  # where config.path = ray
     config.ray.address = ""  # of a cluster, host:port; empty: this machine
     # In seconds, where stragglers.model = observed: workers straggle by being late, and
-    # plan_file or believed.p says how often. 0: by the masks that all paths draw.
+    # plan_file or believed.p says how often. 0: by the masks that all paths draw, or
+    # where they are observed by the waiting rule of plan_file.
     config.ray.deadline = 0.0
 
     config.logistic = ConfigDict()  # the generated data of logistic regression
@@ -168,7 +172,19 @@ def check(config: ConfigDict) -> None:
     require(config, "data.scorer", scorers.__contains__, listed(scorers))
     for key, accepted in _MODEL_CHOICES.items():
         require(config, f"model.{key}", accepted.__contains__, listed(accepted))
-    conditions.check(config)
+    conditions.check_truth(config)
+    model = config.stragglers.model
+    require(
+        config,
+        "plan_file",
+        lambda path: (
+            not path or model not in conditions.OF_SECONDS or holds_option(path)
+        ),
+        f"a file with a waiting rule where stragglers.model is {model}, which has p of "
+        "its own",
+    )
+    conditions.check_belief(config)
+    conditions.check_following(config)
     _check_observed(config)
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"
@@ -235,25 +251,40 @@ def _check_observed(config: ConfigDict) -> None:
     """Real deadlines are of the path that has processes, which need p from elsewhere.
 
     Raises:
-        ValueError: they are not, or nobody tells p.
+        ValueError: they are not, or nobody tells p or how long to wait.
     """
-    is_observed = config.stragglers.model == conditions.OBSERVED
+    if config.stragglers.model != conditions.OBSERVED:
+        require(
+            config,
+            "ray.deadline",
+            lambda value: value == 0,
+            f"0 where stragglers.model is not {conditions.OBSERVED}",
+        )
+        return
+    rule_is_known = (
+        bool(config.plan_file)
+        and holds_option(config.plan_file)
+        and all(
+            name == PLAN_FILE or find_scheme(name).waits_for_all
+            for name in config.schemes
+        )
+    )
     require(
         config,
         "ray.deadline",
-        lambda value: 0 < value < math.inf if is_observed else value == 0,
-        f"above 0 where stragglers.model is {conditions.OBSERVED}, else 0",
+        lambda value: 0 < value < math.inf or (value == 0 and rule_is_known),
+        f"above 0 where stragglers.model is {conditions.OBSERVED}; or 0, for the rule "
+        f"of plan_file if it has one and no scheme but {PLAN_FILE} needs a deadline",
     )
-    if is_observed:
-        require(
-            config,
-            "stragglers.model",
-            lambda model: config.path == "ray",
-            f"a model that is drawn, where path is {config.path}",
-        )
-        require(
-            config,
-            "stragglers.model",
-            lambda model: bool(config.plan_file or config.believed.p),
-            "a model that is drawn, without a plan_file or believed.p for the deadline",
-        )
+    require(
+        config,
+        "stragglers.model",
+        lambda model: config.path == "ray",
+        f"a model that is drawn, where path is {config.path}",
+    )
+    require(
+        config,
+        "stragglers.model",
+        lambda model: bool(config.plan_file or config.believed.p),
+        "a model that is drawn, without a plan_file or believed.p for the deadline",
+    )

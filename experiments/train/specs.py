@@ -9,7 +9,7 @@ import jax
 from jaxtyping import Array
 
 from experiments.common.conditions import has_deadlines
-from experiments.common.schemes import find_scheme
+from experiments.common.schemes import PLAN_FILE, find_scheme
 from experiments.train.optimizers import DEFAULT, OPTIMIZERS
 
 
@@ -69,7 +69,9 @@ def list_runs(config: Any) -> list[RunSpec]:
         if noise_ratio is None or not find_scheme(scheme).waits_for_all
         for deadline in (
             config.deadlines
-            if has_deadlines(config) and not find_scheme(scheme).waits_for_all
+            if has_deadlines(config)
+            and scheme != PLAN_FILE  # has a rule of its own
+            and not find_scheme(scheme).waits_for_all
             else [None]
         )
     ]

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 import jgc
+from experiments.common import conditions
 from experiments.common.schemes import SCHEMES
 from experiments.wallclock.problem import Machines
 from jgc.design import redesign
@@ -45,7 +46,8 @@ class Entry(NamedTuple):
 def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
     """The scheme's plan for the machines, and how its driver waits.
 
-    All but the following one are told the true p. It starts from p = ½ for everyone and
+    All but the following one are told p, the true one unless `config.believed` says
+    otherwise. It starts from p = ½ for everyone and
     two layers, whose placement leaves room to move, and learns the rest.
     """
     k, n = config.num_workers, config.num_partitions
@@ -63,9 +65,14 @@ def make_entry(name: str, machines: Machines, config: Any, seed: int) -> Entry:
     scheme = SCHEMES[name]
     key = jax.random.key(seed)
     left = deadline - config.overhead
-    plan = scheme.design(machines.late(np.full(k, n / k), n, left), n, key)
+
+    def told(batch_sizes: np.ndarray) -> np.ndarray:
+        late = machines.late(batch_sizes, n, left)
+        return conditions.told(config, late, key=jax.random.fold_in(key, 1))
+
+    plan = scheme.design(told(np.full(k, n / k)), n, key)
     # Who holds more is late more often: the coefficients are made for that.
-    p = machines.late(plan.batch_sizes, n, left)
+    p = told(plan.batch_sizes)
     again = scheme.design(p, n, key)
     if (again.batch_sizes != plan.batch_sizes).any():
         again = redesign(plan, p, tolerance=0.0)

@@ -4,6 +4,7 @@ import math
 
 from ml_collections import ConfigDict
 
+from experiments.common import conditions
 from experiments.common.checks import (
     listed,
     require,
@@ -44,6 +45,8 @@ def default() -> ConfigDict:
     # worked out from the delays.
     config.overhead = 0.015
 
+    conditions.add_belief(config)
+
     # The interval code that follows p.
     config.redesign_every = 10  # iterations
     config.memory = 100.0  # iterations that the estimate of p remembers
@@ -61,6 +64,7 @@ def check(config: ConfigDict) -> None:
     Raises:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
+    conditions.check_belief(config)
     require_several(config, "schemes", NAMES.__contains__, f"of {listed(NAMES)}")
     require_counts(
         config,

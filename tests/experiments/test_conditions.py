@@ -4,11 +4,13 @@ import jax
 import numpy as np
 import pytest
 
+import jgc
 from experiments.common import conditions
 from experiments.train import settings
 from experiments.train.runs import design, make_job
 from experiments.train.specs import RunSpec, list_runs
 from experiments.train.tasks.logistic import make_task
+from jgc.design import rules, save_option, save_plan
 
 P = (0.1, 0.2, 0.3, 0.4)
 GIVEN = RunSpec("interval", None, 0)
@@ -167,3 +169,59 @@ def test_observed_stragglers_need_p_from_elsewhere(config):
     plan, truth = design(GIVEN, config)
     assert truth is None
     np.testing.assert_array_equal(plan.straggler_probabilities, P)
+
+
+@pytest.fixture
+def advised(config, tmp_path):
+    """An option for the config's workers, and a trace in which worker 3 is slow."""
+    plan = jgc.codes.fractional_repetition(P, num_partitions=6, replication=2)
+    rule = rules.coverage(plan)
+    option = tmp_path / "option.npz"
+    save_option(plan, jgc.decoders.representative, rule, option)
+    seconds = np.random.default_rng(0).uniform(1, 2, size=(40, 4))
+    seconds[:, 3] += 9
+    np.savetxt(
+        tmp_path / "trace.csv", seconds, delimiter=",", header="a,b,c,d", comments=""
+    )
+    config.p = ()
+    config.plan_file = str(option)
+    config.schemes = ("plan_file", "interval")
+    config.stragglers.model = "trace"
+    config.stragglers.trace = str(tmp_path / "trace.csv")
+    config.deadlines = (3.0,)
+    return plan
+
+
+def test_the_rule_of_an_option_decides_who_is_late(config, advised):
+    settings.check(config)
+    runs = {run.scheme: run for run in list_runs(config)}
+    assert runs["plan_file"].deadline is None
+    assert runs["interval"].deadline == 3.0
+    plan, truth = design(runs["plan_file"], config)
+    found = masks(truth, rounds=500)
+    covered = found @ (np.asarray(plan.encoding_matrix()) != 0) > 0
+    assert covered.all()  # one of each group, which is what it waits for
+    assert not found[:, 3].any()
+    # p of other schemes is the trace's at their deadline, not the file's.
+    other, truth = design(runs["interval"], config)
+    np.testing.assert_array_equal(other.straggler_probabilities[:3], 0)
+    assert other.straggler_probabilities[3] > 0.9
+    make_job(runs["plan_file"], make_task(config), config)
+
+
+def test_a_plan_without_a_rule_does_not_say_how_long_to_wait(config, advised):
+    save_plan(advised, config.plan_file)
+    with pytest.raises(ValueError, match=r"config\.plan_file = .*a waiting rule"):
+        settings.check(config)
+
+
+def test_observed_processes_take_the_deadline_or_the_rule(config, advised):
+    config.path, config.stragglers.model = "ray", "observed"
+    config.stragglers.trace = ""
+    with pytest.raises(ValueError, match=r"config\.ray\.deadline = 0.*no scheme but"):
+        settings.check(config)
+    config.schemes = ("plan_file", "straggler_free")
+    settings.check(config)
+    save_plan(advised, config.plan_file)
+    with pytest.raises(ValueError, match=r"config\.ray\.deadline = 0"):
+        settings.check(config)

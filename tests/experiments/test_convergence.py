@@ -121,6 +121,21 @@ def test_a_biased_code_settles_at_its_own_point():
     assert biased["mean"][-1] > 20 * coded["mean"][-1]
 
 
+def test_a_code_told_a_wrong_p_has_no_bound_and_settles_elsewhere():
+    config = small_config()
+    config.schemes = ("interval",)
+    config.believed.odds = 3.0
+    (plan,) = make_plans(config, 1.3)
+    config.believed.odds = 1.0
+    (right,) = make_plans(config, 1.3)
+    np.testing.assert_array_equal(
+        plan.straggler_probabilities, right.straggler_probabilities
+    )
+    (record,) = run_study("ridge", make_study("ridge", config), [plan], 1.3, config)
+    assert not record["bounds"]
+    assert record["limit"] > 0
+
+
 def test_one_compiled_call_equals_numpy_loops():
     problem = PROBLEMS["ridge"]
     steps = 1 / (problem.strong_convexity * np.arange(1, 51))

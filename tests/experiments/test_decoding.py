@@ -6,7 +6,7 @@ import pytest
 
 import jgc
 from configs.decoding.comparison import get_config
-from experiments.decoding import main, methods, settings, training
+from experiments.decoding import errors, main, methods, settings, training
 
 P = np.array([0.3, 0.05, 0.2, 0.1, 0.15, 0.25])
 
@@ -55,6 +55,20 @@ def test_smallest_run_writes_tables_where_best_unbiased_is_best(tmp_path):
         if decoder == "best_unbiased":
             fixed = found[(*case, "fixed")]["error"]
             assert row["floor"] * (1 - 1e-3) <= row["error"] <= fixed * (1 + 1e-6)
+
+
+def test_errors_of_codes_told_a_wrong_p():
+    config = small()
+    config.codes, config.loads = ("interval",), (2,)
+    config.decoders = ("fixed", "best_unbiased", "least_squares")
+    right = errors.measure(config)
+    config.believed.odds = 3.0
+    for row, told_truth in zip(errors.measure(config), right, strict=True):
+        assert row["floor"] == told_truth["floor"]
+        if row["decoder"] == "least_squares":  # needs no p
+            assert row["error"] == pytest.approx(told_truth["error"])
+        else:
+            assert row["error"] > told_truth["error"]
 
 
 def test_step_is_chosen_on_seeds_that_are_not_reported():

@@ -1,5 +1,9 @@
+import numpy as np
 import pytest
 
+import jgc
+from experiments.residual_error import settings
+from experiments.residual_error.main import measure, prepare
 from experiments.residual_error.report import disagreement, write_report
 from jgc._files import read_json_lines
 from tests.experiments.helpers import run_experiment
@@ -85,3 +89,41 @@ def test_unusable_settings_end_with_one_line(tmp_path):
     assert "config.similarities = (2.0,); accepted: one or more numbers in" in (
         result.stderr
     )
+
+
+def small_config(**changes):
+    config = settings.default()
+    config.num_workers, config.num_draws = (4,), 1
+    config.num_trials = 4000
+    config.p = (0.3, 0.2, 0.4, 0.1)
+    config.schemes = ("interval", "interval_best")
+    config.similarities = (0.5,)
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+def measured(config, tmp_path):
+    return [measure(case, config) for case in prepare(config, tmp_path)]
+
+
+def test_a_wrong_p_costs_what_enumeration_says(tmp_path):
+    odds = 3.0
+    config = small_config(**{"believed.odds": odds})
+    fixed, best = measured(config, tmp_path)  # p is given: one case a scheme
+    p = np.array(config.p)
+    plan = jgc.codes.interval(odds * p / (1 - p + odds * p), num_partitions=4)
+    by_hand = jgc.residual.enumerate_masks(plan, p=p, gradients=0.5).relative
+    assert fixed["exact"] == pytest.approx([by_hand])
+    # Best unbiased decoding has a closed form for what it was designed for alone.
+    assert best["exact"] is None
+    assert disagreement(fixed) < 5
+    assert disagreement(best) < 5
+
+
+def test_workers_that_straggle_together(tmp_path):
+    changes = {"stragglers.model": "common_factor", "stragglers.correlation": 0.8}
+    together, best = measured(small_config(**changes), tmp_path)
+    assert together["enumeration"] is best["exact"] is None
+    assert disagreement(together) < 5  # of the closed form, by its covariance
+    (alone, _) = measured(small_config(), tmp_path)
+    assert together["exact"][0] > 1.1 * alone["exact"][0]

@@ -83,6 +83,16 @@ def test_plans_are_for_the_load_that_they_make(name):
         np.testing.assert_allclose(entry.plan.straggler_probabilities, late)
 
 
+def test_the_code_is_told_what_the_config_believes():
+    config = small_config()
+    machines = make_machines(config, 1)
+    told_truth = make_entry("uncoded", machines, config, 1).plan
+    config.believed.odds = 2.0
+    told = make_entry("uncoded", machines, config, 1).plan
+    p = told_truth.straggler_probabilities
+    np.testing.assert_allclose(told.straggler_probabilities, 2 * p / (1 + p))
+
+
 def test_a_target_is_reached_once():
     row = {"losses": [3.0, 2.0, 1.1, 1.5, 1.0], "least_loss": 1.0}
     assert first_reached(row, 0.1) == 2

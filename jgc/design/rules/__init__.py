@@ -3,7 +3,7 @@
 A rule is made for a plan, since workers without data are not waited for: `everyone`,
 `first` (backup workers), `deadline`, `relative` (to the round's median), `coverage`
 ("one of each group") and `error_below`; `earliest` and `latest` combine two. `play`
-runs recorded rounds under a rule.
+runs recorded rounds under a rule; `as_stragglers` draws who is left out.
 """
 
 from jgc.design.rules._files import from_json, to_json
@@ -19,10 +19,12 @@ from jgc.design.rules._rules import (
     latest,
     relative,
 )
+from jgc.design.rules._stragglers import as_stragglers
 
 __all__ = [
     "Rounds",
     "Rule",
+    "as_stragglers",
     "coverage",
     "deadline",
     "earliest",
