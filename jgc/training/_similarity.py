@@ -1,10 +1,10 @@
 """Following ρ: how alike partition gradients are, seen from what is decoded.
 
 Norms of two combinations Σ_j c_j g_j tell it (`jgc.gradients.following`): of ĝ, where
-what is common adds up, and of a probe Σ_i ε_i v_i f_i, the same messages with signs ε_i,
-where it cancels. Both are weighted sums of messages, which every path can make, and the
-same on all: a path that never forms messages pulls one more row of coefficients back,
-one that has them adds them up twice.
+what is common adds up, and of a probe Σ_i ε_i v_i f_i, the same messages with signs
+ε_i, where it cancels. Both are weighted sums of messages, which every path can make,
+and the same on all: a path that never forms messages pulls one more row of coefficients
+back, one that has them adds them up twice.
 """
 
 from typing import Any, NamedTuple
