@@ -176,11 +176,11 @@ def following(
         >>> import jgc
         >>> plan = jgc.codes.uncoded([0.1] * 4, num_partitions=4)
         >>> follow = following(decay=0.5)
-        >>> state = follow.update(
-        ...     follow.init(), plan, jnp.ones((4, 3)), jnp.ones(4, bool)
-        ... )
-        >>> bool(state.rho > 0.95)
-        True
+        >>> state, messages = follow.init(), jnp.ones((4, 3))
+        >>> for _ in range(10):
+        ...     state = follow.update(state, plan, messages, jnp.ones(4, bool))
+        >>> round(float(state.rho), 2)
+        1.0
     """
     decay = _checks.scalar("decay", decay, 0, 1)
     if decay == 1:

@@ -100,6 +100,13 @@ _INTERVAL = _by_p(codes.interval)
 _BERNOULLI = _random(codes.bernoulli_placement, replication=2)
 _FRACTIONAL = _by_p(codes.fractional_repetition, replication=2)
 
+
+def _expander(p: Probabilities, n: int, key: Array) -> jgc.CodingPlan:
+    """Of the least degree that a graph on k vertices can have beyond a cycle's."""
+    degree = min(3 if p.size % 2 == 0 else 4, p.size - 1)
+    return codes.expander(p, num_partitions=n, replication=degree, key=key)
+
+
 # Named as the constructors of `jgc.codes`, with the decoder where it is another.
 SCHEMES: dict[str, Scheme] = {
     "straggler_free": Scheme("wait for all (GD)", _straggler_free, waits_for_all=True),
@@ -142,6 +149,7 @@ SCHEMES: dict[str, Scheme] = {
     "random_graph": Scheme(
         "random graph (OD)", _random(codes.random_graph), decoders.graph
     ),
+    "expander": Scheme("expander", _expander, designed=_best),
     "cyclic_repetition": Scheme(
         "cyclic repetition",
         _by_p(codes.cyclic_repetition, num_stragglers=1),

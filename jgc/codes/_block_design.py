@@ -1,6 +1,7 @@
 """Codes on balanced incomplete block designs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -85,20 +86,18 @@ def _designs(at_most: int) -> list[_Design]:
     found = []
     for q in _primes(at_most):
         if q % 4 == 3 and q > 3:
-            found.append(_Design(q, (q - 1) // 2, q, lambda q=q: _squares(q)))
+            found.append(_Design(q, (q - 1) // 2, q, partial(_squares, q)))
         if q * (q + 1) > at_most:
             continue
-        found.append(_Design(q * q + q, q + 1, q * q, lambda q=q: _affine(q)))
+        found.append(_Design(q * q + q, q + 1, q * q, partial(_affine, q)))
         found.append(
-            _Design(q * q + q + 1, q + 1, q * q + q + 1, lambda q=q: _projective(q))
+            _Design(q * q + q + 1, q + 1, q * q + q + 1, partial(_projective, q))
         )
     v = 3
     while v * (v - 1) // 6 <= at_most:
-        found.append(_Design(v * (v - 1) // 2, v - 1, v, lambda v=v: _all_pairs(v)))
+        found.append(_Design(v * (v - 1) // 2, v - 1, v, partial(_all_pairs, v)))
         if v % 6 in (1, 3) and v > 3:
-            triples = _Design(
-                v * (v - 1) // 6, (v - 1) // 2, v, lambda v=v: _triples(v)
-            )
+            triples = _Design(v * (v - 1) // 6, (v - 1) // 2, v, partial(_triples, v))
             found.append(triples)
         v += 1
     return [one for one in found if one.num_blocks <= at_most]
