@@ -149,7 +149,7 @@ SCHEMES: dict[str, Scheme] = {
     "random_graph": Scheme(
         "random graph (OD)", _random(codes.random_graph), decoders.graph
     ),
-    "expander": Scheme("expander", _expander, designed=_best),
+    "expander": Scheme("expander", _expander, decoders.normalised),
     "cyclic_repetition": Scheme(
         "cyclic repetition",
         _by_p(codes.cyclic_repetition, num_stragglers=1),
