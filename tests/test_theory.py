@@ -94,7 +94,7 @@ def test_lemma_2_is_of_optimal_structure():
     lemma_1 = theory.lemma_1(plan, squared_norm=1.0)
     assert lemma_1 == pytest.approx(jgc.residual.exact(plan).mean)
     for lemma in (theory.lemma_1, theory.lemma_2):
-        with pytest.raises(ValueError, match="unbiased, got IS-SGD"):
+        with pytest.raises(ValueError, match="unbiased, got uncoded"):
             lemma(jgc.codes.uncoded(P, num_partitions=N), squared_norm=1.0)
 
 
@@ -127,7 +127,7 @@ def test_minibatch_noise_by_enumeration():
 
 
 def test_a_biased_plan_is_refused():
-    with pytest.raises(ValueError, match="unbiased, got IS-SGD"):
+    with pytest.raises(ValueError, match="unbiased, got uncoded"):
         theory.squared_gradient_bound(
             jgc.codes.uncoded(P, num_partitions=N), squared_norm=1.0
         )

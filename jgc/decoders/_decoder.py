@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jgc._plan import CodingPlan, check_answered, coefficients_of
+from jgc._pytree import pytree
 
 Answered = Bool[Array, "k *trials"]
 # (k, *trials) and (n, *trials); of two tracks with an axis of 2 before.
@@ -25,9 +26,11 @@ def float_dtype() -> jnp.dtype:
 class Decoder(abc.ABC):
     """A pure function `decoder(plan, answered) -> weights`, and what to know of it.
 
-    Members are frozen dataclasses and pytrees (`jax.tree_util.register_dataclass`):
-    what they were designed with goes through `jit` as data. For a function of your own
-    see `from_function`.
+    Members are frozen dataclasses and pytrees (`jgc._pytree`): what they were designed
+    with goes through `jit` as data. For a function of your own see `from_function`; a
+    class of your own is registered by `jax.tree_util.register_static`, or if it holds
+    arrays by `register_pytree_with_keys` rather than `register_dataclass`, whose trees
+    JAX may take for one another.
 
     A mask (k,) is one iteration. Further axes are trials and go last, (k, *trials):
     then every step is an elementwise operation over contiguous trials, several times
@@ -118,7 +121,7 @@ class Decoder(abc.ABC):
         return self
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class _FromFunction(Decoder):
     function: Callable[[CodingPlan, Answered], Weights] = field(

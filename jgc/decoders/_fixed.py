@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 
 from jgc._plan import CodingPlan
+from jgc._pytree import pytree
 from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Fixed(Decoder):
     """I_i w_i (5): what `CodingPlan.decode` does. Nothing to compute per iteration."""

@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jgc._plan import CodingPlan, check_answered
+from jgc._pytree import pytree
 from jgc.decoders._decoder import (
     Answered,
     Coefficients,
@@ -59,7 +60,7 @@ class Cover(NamedTuple):
         return targets - mean[..., label[:n]]
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Graph(Decoder):
     """The weights of `least_squares`' coefficients for graph codes, in linear time.

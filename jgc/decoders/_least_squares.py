@@ -9,13 +9,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jgc._plan import CodingPlan
+from jgc._pytree import pytree
 from jgc.decoders._banded import solve_banded
 from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 from jgc.decoders._ridge import solve_subsets
 from jgc.decoders._structure import Structure, structure_of
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class LeastSquares(Decoder):
     """Weights that minimise ‖A_Sᵀ w − 1‖ over the workers S that answered; 0 elsewhere.

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc._plan import AnyArray, CodingPlan
+from jgc._pytree import pytree
 from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 from jgc.decoders._tilted.decoder import Tilted, combined
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class Mixture(Decoder):
     """Σ_h share_h v_h(I): unbiased wherever all its members are.

@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jgc._plan import CodingPlan
+from jgc._pytree import pytree
 from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Normalised(Decoder):
     """w_i n / Σ_l I_l w_l s_l for those who answered, with s_l = Σ_j a_lj.

@@ -8,10 +8,11 @@ import numpy as np
 
 from jgc import _checks
 from jgc._plan import CodingPlan
+from jgc._pytree import pytree
 from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class OneStep(Decoder):
     """k/(r d) for each of the r workers that answered.

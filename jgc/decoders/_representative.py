@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from jgc._plan import CodingPlan
+from jgc._pytree import pytree
 from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Representative(Decoder):
     """w_i for the first answering worker of each group with identical support, else 0.

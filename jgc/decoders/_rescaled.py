@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 
 from jgc._plan import CodingPlan, coefficients_of
+from jgc._pytree import pytree
 from jgc.decoders._decoder import Answered, Decoder, Weights
 from jgc.decoders._representative import representative
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Rescaled(Decoder):
     """One answer a group with the same data, times n over the partitions that arrived.

@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jgc._plan import CodingPlan
+from jgc._pytree import pytree
 from jgc.decoders._decoder import Answered, Decoder, Weights
 from jgc.decoders._fixed import fixed
 from jgc.decoders._second_moment import second_moment_weights
 from jgc.decoders._tilted.decoder import Tilted
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class TwoTrack(Decoder):
     """Weights (2, k): of `first`, and v_i of (42) for the second moment.
@@ -69,7 +70,7 @@ class TwoTrack(Decoder):
         return replace(self, first=self.first.at(rho))
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class TiltedTracks(Decoder):
     """Weights (2, k) of two designs: the first of no bias, the second of less noise.

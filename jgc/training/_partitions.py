@@ -17,10 +17,11 @@ from jaxtyping import Array, Float, Int, PyTree
 from numpy.typing import ArrayLike
 
 from jgc import _checks
+from jgc._pytree import pytree
 from jgc.training._sources import Arrays, DataSource, arrays, read_examples
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Batch:
     """Examples of m partitions, b of each.
@@ -40,11 +41,7 @@ class Batch:
     partition: Int[Any, " m"]
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("source", "number", "size", "start", "order"),
-    meta_fields=("batch_size", "num_examples", "is_whole"),
-)
+@pytree
 @dataclass(frozen=True)
 class Partitions:
     """Some of the n partitions of a source; get all of them from `partitioned`.
@@ -68,9 +65,9 @@ class Partitions:
     size: Int[Any, " m"]
     start: Int[Any, " m"] = field(repr=False)
     order: Int[Any, " own"] = field(repr=False)
-    batch_size: int
-    num_examples: int
-    is_whole: bool
+    batch_size: int = field(metadata={"static": True})
+    num_examples: int = field(metadata={"static": True})
+    is_whole: bool = field(metadata={"static": True})
 
     @property
     def weights(self) -> Float[Any, "m b"]:

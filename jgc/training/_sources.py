@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Int, PyTree
 from numpy.typing import ArrayLike
 
+from jgc._pytree import pytree
+
 
 class DataSource(Protocol):
     """Random access to N examples, from any thread.
@@ -38,7 +40,7 @@ class _Takes(Protocol):
     def take(self, rows: Int[np.ndarray, "..."]) -> PyTree: ...
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Arrays:
     """Examples in memory; get one from `arrays`.

@@ -9,6 +9,7 @@ import pytest
 
 import jgc
 from jgc import codes, decoders, stragglers
+from jgc._pytree import pytree
 from jgc.residual import enumerate_masks, exact, monte_carlo
 from jgc.residual._exact import worker_shares
 from jgc.residual._sampling.control_variates import partitions_lost
@@ -150,7 +151,7 @@ def test_the_mixture_is_a_law(p, is_fixed):
     np.testing.assert_array_equal(law[0], p)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class AllBut(decoders.Decoder):
     """An error of 1 for one mask alone; worker 0, which always answers, makes it 0."""

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jgc._plan import AnyArray, CodingPlan
+from jgc._pytree import pytree
 from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
 from jgc.decoders._tilted.projections import Projection, Side, Solution
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jgc.decoders._tilted.recipe import Recipe
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class Design:
     """What a design says of itself; numbers are float64 on the host.
@@ -41,7 +41,7 @@ class Design:
     method: str = field(metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class Tilted(Decoder):
     """v(I) = K_I⁺ u_I: what `best_unbiased` and its relatives return.

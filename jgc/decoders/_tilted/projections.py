@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 from scipy import sparse
 
 from jgc._plan import AnyArray, CodingPlan
+from jgc._pytree import pytree
 from jgc.decoders import _graph
 from jgc.decoders._banded import solve_banded
 from jgc.decoders._ridge import solve_subsets
@@ -54,7 +55,7 @@ class Projection(Protocol):
         """The weight of each message that makes the projection."""
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class RowProjection:
     """By the Gram matrix of the unit rows, one for each group of parallel messages.
@@ -98,7 +99,7 @@ class RowProjection:
         )
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class GraphProjection:
     """By the components of the graph of answering workers; a solution is Π_I τ itself.

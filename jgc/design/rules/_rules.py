@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc._plan import AnyArray, CodingPlan
+from jgc._pytree import pytree
 from jgc.stragglers._latency import positive_deadline
 
 Seconds = Float[Array, " k"]
@@ -68,7 +69,7 @@ class Rule:
         return waited, (seconds <= waited) & jnp.isfinite(seconds)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class Deadline(Rule):
     holds: Bool[AnyArray, " k"]
@@ -82,7 +83,7 @@ class Deadline(Rule):
         return f"until {float(self.seconds):.4g} s"
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class First(Rule):
     holds: Bool[AnyArray, " k"]
@@ -98,7 +99,7 @@ class First(Rule):
         return f"for the first {int(self.count)}"
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class Relative(Rule):
     holds: Bool[AnyArray, " k"]
@@ -114,7 +115,7 @@ class Relative(Rule):
         return f"until {float(self.multiple):.3g} times the median"
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class Coverage(Rule):
     holds: Bool[AnyArray, " k"]
@@ -137,7 +138,7 @@ class Coverage(Rule):
         return f"until {share:.3g} of the data is there"
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class ErrorBelow(Rule):
     holds: Bool[AnyArray, " k"]
@@ -160,7 +161,7 @@ class ErrorBelow(Rule):
         return f"until the error is below {float(self.epsilon):.3g}"
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True, eq=False)
 class Combined(Rule):
     holds: Bool[AnyArray, " k"]
