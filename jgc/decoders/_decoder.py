@@ -41,11 +41,13 @@ class Decoder(abc.ABC):
             False in general, None where the plan's own weights decide.
         num_tracks: 1, or 2 for an optimizer whose second moment has weights of its own:
             then weights have a leading axis of 2.
+        follows_similarity: whether `at(ρ)` is another decoder for another ρ.
     """
 
     is_fixed: ClassVar[bool] = False
     is_unbiased: ClassVar[bool | None] = False
     num_tracks: ClassVar[int] = 1
+    follows_similarity: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -106,6 +108,14 @@ class Decoder(abc.ABC):
         """The same decoder for a plan of other coefficients on the same placement.
 
         What was designed for a plan is designed again; others stay as they are.
+        """
+        return self
+
+    def at(self, rho: float | Float[Array, ""]) -> "Decoder":
+        """The same decoder where the similarity of partition gradients is ρ.
+
+        What has designs for several similarities (`mixture`) takes the share of each
+        that ρ asks for; others stay as they are.
         """
         return self
 

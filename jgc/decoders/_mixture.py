@@ -48,6 +48,17 @@ class Mixture(Decoder):
         names = dict.fromkeys(member.name for member in self.members)
         return "mixture of " + " and ".join(names)
 
+    @property
+    def follows_similarity(self) -> bool:  # type: ignore[override]
+        """Whether all members are designs for similarities, and not all for one.
+
+        Seen on the host: under `jit` members have the gradients that were traced.
+        """
+        return (
+            not self._undesigned()
+            and len({float(m.similarity) for m in self._tilted()}) > 1
+        )
+
     def check(self, plan: CodingPlan) -> None:
         for member in self.members:
             member.check(plan)
@@ -72,24 +83,27 @@ class Mixture(Decoder):
 
         Members must be designs for similarities; their order does not matter. Beyond
         the last of them it is that one.
+
+        Raises:
+            ValueError: a member is no such design.
         """
-        knots = []
-        for member in self.members:
-            if (
-                not isinstance(member, Tilted)
-                or member.recipe.gradients.similarity is None
-            ):
-                raise ValueError(
-                    "at(ρ) needs members designed for a similarity, got "
-                    f"{member.name!r}"
-                )
-            knots.append(member.recipe.gradients.similarity)
-        order = np.argsort(knots)
-        places = jnp.asarray(np.array(knots)[order])
-        hats = np.eye(len(knots))[:, order]
-        return self.with_shares(
-            jnp.stack([jnp.interp(rho, places, jnp.asarray(hat)) for hat in hats])
-        )
+        for member in self._undesigned():
+            raise ValueError(
+                f"at(ρ) needs members designed for a similarity, got {member.name!r}"
+            )
+        knots = [member.similarity for member in self._tilted()]
+        return self.with_shares(_hats(knots, rho))
+
+    def _tilted(self) -> list[Tilted]:
+        return [member for member in self.members if isinstance(member, Tilted)]
+
+    def _undesigned(self) -> list[Decoder]:
+        return [
+            member
+            for member in self.members
+            if not isinstance(member, Tilted)
+            or member.recipe.gradients.similarity is None
+        ]
 
 
 def mixture(members: Sequence[Decoder], shares: ArrayLike | None = None) -> Mixture:
@@ -156,6 +170,21 @@ def between(unbiased: Decoder, biased: Decoder, t: float) -> Mixture:
     """
     t = _checks.scalar("t", t, 0, 1)
     return mixture([unbiased, biased], [1 - t, t])
+
+
+@jax.jit
+def _hats(
+    knots: list[float | Array], rho: float | Float[Array, ""]
+) -> Float[Array, " H"]:
+    """What linear interpolation between the knots gives each of them at ρ.
+
+    Knots are the designs' own data: what is static of a design is that of the first one
+    that was traced.
+    """
+    places = jnp.stack([jnp.asarray(knot, float_dtype()) for knot in knots])
+    order = jnp.argsort(places)
+    hats = jnp.eye(places.size)[:, order]
+    return jax.vmap(lambda hat: jnp.interp(rho, places[order], hat))(hats)
 
 
 def _have_one_projection(members: tuple[Decoder, ...]) -> bool:

@@ -1,6 +1,6 @@
 """Two tracks: one decoding of the gradient, another of what its second moment is of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,10 @@ class TwoTrack(Decoder):
         return self.first.is_fixed
 
     @property
+    def follows_similarity(self) -> bool:  # type: ignore[override]
+        return self.first.follows_similarity
+
+    @property
     def name(self) -> str:
         return f"{self.first.name}, two tracks"
 
@@ -61,6 +65,9 @@ class TwoTrack(Decoder):
     def redesigned(self, plan: CodingPlan) -> Decoder:
         first = self.first.redesigned(plan)
         return two_track(plan, noise_ratio=self.noise_ratio, decoder=first)
+
+    def at(self, rho: float | Float[Array, ""]) -> Decoder:
+        return replace(self, first=self.first.at(rho))
 
 
 @pytree

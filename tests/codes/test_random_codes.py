@@ -23,8 +23,12 @@ def _random_graph(key, p, n):
     return codes.random_graph(p, num_partitions=n, key=key)
 
 
+def _expander(key, p, n):
+    return codes.expander(p, num_partitions=n, key=key, replication=3)
+
+
 every_random_code = pytest.mark.parametrize(
-    "make", [_bernoulli, _stochastic, _random_graph]
+    "make", [_bernoulli, _stochastic, _random_graph, _expander]
 )
 
 

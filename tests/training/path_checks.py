@@ -80,6 +80,9 @@ def assert_alike(model, found, expected, name=""):
             (report.loss, first.loss),
         ):
             np.testing.assert_allclose(one, other, rtol=10 * model.tolerance)
+        np.testing.assert_allclose(
+            report.similarity, first.similarity, rtol=10 * model.tolerance
+        )
         assert report.metrics.keys() == first.metrics.keys()
         for metric, value in first.metrics.items():
             np.testing.assert_allclose(report.metrics[metric], value, rtol=1e-3)
@@ -106,6 +109,28 @@ def of_model(name):
     for batch_size in (0, 1) if name == "detector" else (0, 2):
         job = Job(plan=plan, data=model.data(N, batch_size))
         assert_same(model, job, *paths, name=f"{name}, {batch_size}", steps=2)
+
+
+def similarity():
+    """ρ followed, by one track and by two, and used by a mixture of designs."""
+    model, plan = logistic(N)._replace(tolerance=1e-4), design("interval")
+    designs = [jgc.decoders.best_unbiased(plan, gradients=rho) for rho in (0.0, 0.3)]
+    mixed = jgc.decoders.mixture(designs)
+    for decoder, optimizer in (
+        (mixed, optax.sgd(0.1)),
+        (
+            jgc.decoders.two_track(plan, decoder=mixed),
+            optim.two_track_adam(None, 0.1),
+        ),
+    ):
+        job = Job(
+            plan=plan,
+            data=model.data(N, 2),
+            decoder=decoder,
+            similarity=jgc.gradients.following(every=2),
+        )
+        paths = [make(model.loss, optimizer) for make in (simulated, spmd)]
+        assert_same(model, job, *paths, steps=5, name=decoder.name)
 
 
 def two_tracks():

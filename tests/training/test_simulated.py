@@ -153,13 +153,17 @@ def test_mini_batches_have_the_full_gradient_as_their_mean():
 
 
 def test_a_run_that_is_resumed_ends_at_the_same_bits():
+    plan = PLANS["interval"]
+    designs = [jgc.decoders.best_unbiased(plan, gradients=rho) for rho in (0.0, 0.5)]
     job = Job(
-        plan=PLANS["interval"],
+        plan=plan,
+        decoder=jgc.decoders.mixture(designs),
         data=data(batch_size=2),
         stragglers=jgc.stragglers.markov(P, mean_burst=5),
         following=Following(
-            estimator=jgc.stragglers.estimation.forgetting(5, memory=10), every=3
+            estimator=jgc.stragglers.estimation.forgetting(5, memory=10), every=6
         ),
+        similarity=jgc.gradients.following(every=2),
     )
     path = simulated(problems.loss, optax.adam(0.1))
     with path(job) as run:
@@ -177,7 +181,9 @@ def test_a_run_that_is_resumed_ends_at_the_same_bits():
             again, repeated = run.step(again)
     chex.assert_trees_all_equal(again.params, state.params)
     chex.assert_trees_all_equal(again.code, state.code)
+    chex.assert_trees_all_equal(again.similarity, state.similarity)
     assert repeated.loss == report.loss
+    assert 0 < repeated.similarity == report.similarity < 1
 
 
 def test_what_is_followed_is_redesigned_for():

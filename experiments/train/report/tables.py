@@ -8,6 +8,7 @@ from experiments.common.tables import print_table, write_markdown, write_pages
 from experiments.train.report import two_track as two_track_report
 from experiments.train.report.curves import draw_convergence
 from experiments.train.report.groups import Group, read_groups
+from experiments.train.report.similarity import write_similarity
 from experiments.train.specs import RunSpec
 from jgc._files import write_atomically
 
@@ -31,9 +32,9 @@ def write_report(runs: list[RunSpec], workdir: Path) -> None:
     """Prints the tables and writes them, and pictures of the losses.
 
     `table.md` and `table.csv`, with every score of the runs; `convergence.png`, or
-    `convergence-1.png` and so on where panels do not fit one page; where there are
-    optimizers of one and of two tracks, `two_track.md`, and `noise_ratios.png` if there
-    are several Λ.
+    `convergence-1.png` and so on where panels do not fit one page; where ρ was
+    followed, `similarity.png`; where there are optimizers of one and of two tracks,
+    `two_track.md`, and `noise_ratios.png` if there are several Λ.
     """
     groups = read_groups(runs, workdir)
     scores = _scores(groups)
@@ -44,6 +45,9 @@ def write_report(runs: list[RunSpec], workdir: Path) -> None:
     write_markdown(workdir / "table.md", *_table(groups, known + others))
     write_atomically(workdir / "table.csv", _csv(groups))
     write_pages(workdir / "convergence.png", draw_convergence(groups), dpi=150)
+    followed = [group for group in groups if group.similarity is not None]
+    if followed:
+        write_similarity(followed, workdir)
     pairs = two_track_report.pair_up(groups)
     if pairs:
         two_track_report.write_table(pairs, workdir)
