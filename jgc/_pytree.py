@@ -1,5 +1,6 @@
 """Dataclasses as pytrees that JAX never takes for one another."""
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -46,7 +47,7 @@ def pytree(cls: type[T]) -> type[T]:
         children, structure = flatten(tree)
         return tuple(zip(keys, children, strict=True)), structure
 
-    def unflatten(structure: tuple[Any, ...], children: tuple[Any, ...]) -> T:
+    def unflatten(structure: tuple[Any, ...], children: Iterable[Any]) -> T:
         # Past the constructor: JAX puts objects of its own in the place of arrays.
         tree = object.__new__(cls)
         for names, values in ((data, children), (static, structure)):

@@ -4,9 +4,9 @@ r"""Trains one model under every scheme, deadline, optimizer and seed; compares 
 
 Killed at any point, the same command goes on to the same results. What it leaves in
 the working directory: `table.md` and `table.csv`, `convergence.png`, for a detector
-`detections.png`, for optimizers of two tracks `two_track.md`, for several Λ
-`noise_ratios.png`, and a folder for each run with its metrics, TensorBoard events,
-checkpoints and result.
+`detections.png`, where ρ is followed `similarity.png`, for optimizers of two tracks
+`two_track.md`, for several Λ `noise_ratios.png`, and a folder for each run with its
+metrics, TensorBoard events, checkpoints and result.
 
 In several processes, on one machine or many that share the working directory:
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool
 
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
+from jgc.gradients import SimilarityEstimator
 from jgc.training._device_run import device_run
 from jgc.training._feed import Feed
 from jgc.training._gradient import coded_gradient, mean_state
@@ -22,6 +23,7 @@ from jgc.training._job import Job, Run, TrainingPath
 from jgc.training._loss import LossLike, as_loss
 from jgc.training._partitions import Batch
 from jgc.training._reached import reached
+from jgc.training._similarity import observed, with_probe, without_probe
 from jgc.training._state import TrainState, apply_gradient, positive_chunk, run_keys
 
 
@@ -77,8 +79,11 @@ def simulated(
         plan: CodingPlan,
         decoder: Decoder,
         answered: Bool[Array, " k"],
+        probing: SimilarityEstimator | None,
     ) -> tuple[TrainState, Array, dict[str, Array]]:
         weights = decoder(plan, answered)
+        if probing is not None:
+            weights = with_probe(weights, key, state.iteration)
         found = coded_gradient(
             own_loss,
             state.params,
@@ -93,8 +98,13 @@ def simulated(
                 state.model_state, found.model_states, reached(plan, answered)
             )
             state = state._replace(model_state=new)
+        gradient = found.gradient
+        if probing is not None:
+            seen = observed(probing, state.similarity, plan, weights, gradient)
+            state = state._replace(similarity=seen)
+            gradient = without_probe(gradient, num_tracks=decoder.num_tracks)
         state = apply_gradient(
-            optimizer, state, found.gradient, num_tracks=decoder.num_tracks
+            optimizer, state, gradient, num_tracks=decoder.num_tracks
         )
         held = reached(plan, jnp.ones_like(answered))
         metrics = jax.tree.map(lambda m: m.mean(where=held), found.metrics)

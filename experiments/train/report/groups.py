@@ -22,12 +22,14 @@ class Group(NamedTuple):
         run: the first of them.
         results: `result.json` of each seed.
         loss: the training loss of each seed and iteration.
+        similarity: ρ of each seed and iteration; None where it was not followed.
     """
 
     title: str
     run: RunSpec
     results: list[dict[str, Any]]
     loss: Float[np.ndarray, "seeds iterations"]
+    similarity: Float[np.ndarray, "seeds iterations"] | None
 
     def mean(self, column: str) -> float:
         """Mean over seeds of a number in the results."""
@@ -47,6 +49,17 @@ def read_groups(runs: list[RunSpec], workdir: Path) -> list[Group]:
     for members in by_group.values():
         folders = [run_directory(workdir, run) for run in members]
         results = [json.loads((folder / RESULT).read_text()) for folder in folders]
-        loss = [[row["loss"] for row in read_json_lines(f / METRICS)] for f in folders]
-        groups.append(Group(results[0]["title"], members[0], results, np.array(loss)))
+        metrics = [read_json_lines(folder / METRICS) for folder in folders]
+        loss = np.array([[row["loss"] for row in rows] for rows in metrics])
+        is_followed = "similarity" in metrics[0][0]
+        rho = [[row.get("similarity") for row in rows] for rows in metrics]
+        groups.append(
+            Group(
+                results[0]["title"],
+                members[0],
+                results,
+                loss,
+                np.array(rho) if is_followed else None,
+            )
+        )
     return groups
