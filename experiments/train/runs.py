@@ -35,6 +35,14 @@ _LOG = logging.getLogger(__name__)
 _NUM_TRIALS = 100_000
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
+SCORES = "scores.txt"
+# Of a result, what its line in the log has.
+_IN_ONE_LINE = {
+    "final_validation_loss": "validation loss",
+    "ap": "mAP",
+    "found": "found",
+    "accuracy": "accuracy",
+}
 
 
 def design(run: RunSpec, config: Any) -> tuple[jgc.CodingPlan, StragglerModel | None]:
@@ -133,7 +141,7 @@ def _write_result(
     run: RunSpec, config: Any, directory: Path, scores: dict[str, Any]
 ) -> None:
     if "summary" in scores:
-        _LOG.info("%s:\n%s", run.name, scores.pop("summary"))
+        write_atomically(directory / SCORES, scores.pop("summary"))
     (plan, truth), scheme = design(run, config), find_scheme(run.scheme, config)
     result = {
         "run": dataclasses.asdict(run),
@@ -144,6 +152,11 @@ def _write_result(
         **scores,
     }
     write_atomically(directory / RESULT, json.dumps(result, indent=2) + "\n")
+    shown = {
+        title: result[name] for name, title in _IN_ONE_LINE.items() if name in result
+    }
+    numbers = (f"{title} {value:.3f}" for title, value in shown.items())
+    _LOG.info("%s: %s", run.name, ", ".join(numbers))
 
 
 def _under(plan: jgc.CodingPlan, truth: StragglerModel | None) -> jgc.CodingPlan:

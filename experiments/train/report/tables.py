@@ -6,7 +6,8 @@ from pathlib import Path
 
 from experiments.common.tables import print_table, write_markdown, write_pages
 from experiments.train.report import two_track as two_track_report
-from experiments.train.report.curves import draw_convergence
+from experiments.train.report.curves import draw_curves
+from experiments.train.report.findings import write_findings
 from experiments.train.report.groups import Group, read_groups
 from experiments.train.specs import RunSpec
 from jgc._files import write_atomically
@@ -18,6 +19,8 @@ _COLUMNS = {
     "train_ap": "mAP, training images",
     "accuracy": "accuracy",
     "train_accuracy": "accuracy, training",
+    "found": "found",
+    "doubled": "doubled",
     "load": "load",
     "relative_error_aligned": "error, aligned",
     "relative_error_orthogonal": "error, orthogonal",
@@ -27,11 +30,12 @@ _DESIGNED = ("load", "relative_error_aligned", "relative_error_orthogonal")
 
 
 def write_report(runs: list[RunSpec], workdir: Path) -> None:
-    """Prints the tables and writes them, and pictures of the losses.
+    """Prints tables and findings and writes them, and pictures of the losses.
 
-    `table.md`, `table.csv` and `convergence.png`, or `convergence-1.png` and so on
-    where panels do not fit one page; where there are optimizers of one and
-    of two tracks, `two_track.md`, and `noise_ratios.png` if there are several Λ.
+    `table.md`, `table.csv`, `findings.md`; of the training and the validation loss
+    `convergence.png` and `validation.png`, or `convergence-1.png` and so on where
+    panels do not fit one page; where there are optimizers of one and of two tracks,
+    `two_track.md`, and `noise_ratios.png` if there are several Λ.
     """
     groups = read_groups(runs, workdir)
     several = len({group.run.optimizer for group in groups}) > 1
@@ -51,12 +55,18 @@ def write_report(runs: list[RunSpec], workdir: Path) -> None:
     print_table(header, rows, title=title, width=120)
     write_markdown(workdir / "table.md", header, rows)
     write_atomically(workdir / "table.csv", _csv(groups))
-    write_pages(workdir / "convergence.png", draw_convergence(groups), dpi=150)
+    training = draw_curves(groups, lambda group: group.training, name="training loss")
+    write_pages(workdir / "convergence.png", training, dpi=150)
+    validation = draw_curves(
+        groups, lambda group: group.validation, name="validation loss"
+    )
+    write_pages(workdir / "validation.png", validation, dpi=150)
     pairs = two_track_report.pair_up(groups)
     if pairs:
         two_track_report.write_table(pairs, workdir)
     if len({group.run.noise_ratio for group, _ in pairs}) > 1:
         two_track_report.write_noise_ratios(pairs, workdir)
+    write_findings(groups, workdir)
 
 
 def _cell(group: Group, column: str) -> str:
