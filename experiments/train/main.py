@@ -24,6 +24,7 @@ import numpy as np
 
 from experiments.common import launch, processes
 from experiments.common.progress import RunProgress
+from experiments.common.threads import OneAtFirst, in_threads
 from experiments.train import settings
 from experiments.train.optimizers import make_optimizer
 from experiments.train.paths import PATHS
@@ -89,8 +90,13 @@ def run_all(prepared: tuple[list[RunSpec], Task], config: Any, workdir: Path) ->
             )
             for name in used
         }
-        for run in left:
-            train(run, task, paths[run.optimizer], config, folders[run], progress)
+        first = OneAtFirst()
+
+        def train_one(run: RunSpec) -> None:
+            path, folder = paths[run.optimizer], folders[run]
+            train(run, task, path, config, folder, progress, first)
+
+        in_threads(train_one, left, count=config.runs_at_once, abandon=progress.abandon)
 
     processes.in_step()
     # In all processes: what the writer reads is sent to the others.

@@ -24,6 +24,7 @@ from experiments.common.schemes import (
     read_plan,
     read_rule,
 )
+from experiments.common.threads import OneAtFirst
 from experiments.train.specs import RunSpec, keys_of
 from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines, write_atomically
@@ -87,6 +88,7 @@ def train(
     config: Any,
     directory: Path,
     progress: RunProgress,
+    first: OneAtFirst | None = None,
 ) -> None:
     """Trains to the end from the newest checkpoint, and leaves `result.json`.
 
@@ -99,7 +101,9 @@ def train(
         config: of the experiment.
         directory: the run's own.
         progress: told of every iteration.
+        first: shared by the runs of all threads, where there are several.
     """
+    first = first or OneAtFirst()
     keys, job = keys_of(run.seed), make_job(run, task, config)
     with ExitStack() as stack:
         own = stack.enter_context(path(job))
@@ -113,7 +117,8 @@ def train(
             metrics = stack.enter_context(MetricsWriter(directory, resume_from=start))
         for iteration in range(start + 1, config.num_iterations + 1):
             is_last = iteration == config.num_iterations
-            state, report = own.step(state)
+            with first("step"):
+                state, report = own.step(state)
             _check_finite(run, iteration, job.plan, report)
             row = {
                 "loss": report.loss,
@@ -122,17 +127,19 @@ def train(
             }
             if is_last or iteration % config.evaluate_every == 0:
                 params = processes.on_host(state.params)
-                row["validation_loss"] = float(task.validation_loss(params))
+                with first("validation"):
+                    row["validation_loss"] = float(task.validation_loss(params))
             if metrics is not None:
                 metrics.write(iteration, **row)
-            progress.advance(report.loss)
+            progress.advance(run.name, report.loss)
             if is_last or iteration % config.checkpoint_every == 0:
                 if metrics is not None:
                     metrics.flush()  # a checkpoint promises the metrics up to it
                 checkpoints.save(iteration, state)
         params = processes.on_host(state.params)
         _write_params(directory, params, iteration=config.num_iterations)
-    scores = task.score(params)
+    with first("score"):
+        scores = task.score(params)
     if processes.is_writer():
         _write_result(run, config, directory, scores)
 

@@ -65,6 +65,8 @@ def default() -> ConfigDict:
     # Examples of each partition in an iteration, drawn anew (C.4.1); 0: all.
     config.batch_size = 0
     config.chunk_size = 0  # examples in one pass; 0: all. Less memory, same gradient
+    # Threads that share the cores, a run each: small models leave cores idle.
+    config.runs_at_once = 1
     config.evaluate_every = 50  # iterations between validation losses
     config.checkpoint_every = 50  # iterations between checkpoints
 
@@ -157,6 +159,7 @@ def check(config: ConfigDict) -> None:
         "num_partitions",
         "num_seeds",
         "num_iterations",
+        "runs_at_once",
         "evaluate_every",
         "checkpoint_every",
         "data.max_objects",
@@ -261,6 +264,12 @@ def check(config: ConfigDict) -> None:
         "at least 0",
     )
     require(config, "path", PATHS.__contains__, listed(PATHS))
+    require(
+        config,
+        "runs_at_once",
+        lambda value: value == 1 or config.path == "simulated",
+        f"1, where path is {config.path}",
+    )
     together = jax.process_count()
     require(
         config,

@@ -45,7 +45,7 @@ class KillsAfter(RunProgress):
         super().__init__(1, 20)
         self.left = iterations
 
-    def advance(self, loss):
+    def advance(self, name, loss):
         self.left -= 1
         if self.left < 0:
             raise Killed
