@@ -7,11 +7,12 @@ code (`jgc.training.coded_gradient`).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
@@ -25,6 +26,37 @@ from jgc.training._reached import reached
 from jgc.training._state import TrainState, apply_gradient, positive_chunk, run_keys
 
 
+class _Decoded(NamedTuple):
+    """What an iteration needs to know of its code and mask.
+
+    Attributes:
+        coefficients: c, of each track where there are two.
+        reached: the partitions that somebody who answered holds.
+        held: those that somebody holds.
+    """
+
+    coefficients: Float[Array, "*tracks n"]
+    reached: Bool[Array, " n"]
+    held: Bool[Array, " n"]
+
+    @property
+    def num_tracks(self) -> int:
+        """1 or 2."""
+        return 1 if self.coefficients.ndim == 1 else self.coefficients.shape[0]
+
+
+# Apart from the model's pass, which thus compiles once whatever the code and decoder.
+@jax.jit
+def _decode(
+    plan: CodingPlan, decoder: Decoder, answered: Bool[Array, " k"]
+) -> _Decoded:
+    return _Decoded(
+        plan.coefficients(decoder(plan, answered)),
+        reached(plan, answered),
+        reached(plan, jnp.ones_like(answered)),
+    )
+
+
 def simulated(
     loss: LossLike,
     optimizer: optax.GradientTransformation,
@@ -33,7 +65,8 @@ def simulated(
 ) -> TrainingPath:
     """Workers that exist in the weights of their examples alone.
 
-    The step compiles once for all jobs of equal sizes that are run on the path.
+    The model's pass compiles once for all jobs on the path whose batches are of equal
+    sizes, whatever their codes and decoders.
 
     Args:
         loss: `loss(params, examples)`, the losses of the examples, or of
@@ -70,6 +103,27 @@ def simulated(
     own_loss, chunk = as_loss(loss), positive_chunk(chunk_size)
 
     @jax.jit
+    def apply(
+        state: TrainState, key: Array, batch: Batch, decoded: _Decoded
+    ) -> tuple[TrainState, Array, dict[str, Array]]:
+        found = coded_gradient(
+            own_loss,
+            state.params,
+            batch,
+            decoded.coefficients,
+            key=jax.random.fold_in(run_keys(key).loss, state.iteration),
+            model_state=state.model_state,
+            chunk_size=chunk,
+        )
+        if own_loss.has_state:
+            new = mean_state(state.model_state, found.model_states, decoded.reached)
+            state = state._replace(model_state=new)
+        state = apply_gradient(
+            optimizer, state, found.gradient, num_tracks=decoded.num_tracks
+        )
+        metrics = jax.tree.map(lambda m: m.mean(where=decoded.held), found.metrics)
+        return state, found.losses, metrics
+
     def update(
         state: TrainState,
         key: Array,
@@ -78,27 +132,7 @@ def simulated(
         decoder: Decoder,
         answered: Bool[Array, " k"],
     ) -> tuple[TrainState, Array, dict[str, Array]]:
-        weights = decoder(plan, answered)
-        found = coded_gradient(
-            own_loss,
-            state.params,
-            batch,
-            plan.coefficients(weights),
-            key=jax.random.fold_in(run_keys(key).loss, state.iteration),
-            model_state=state.model_state,
-            chunk_size=chunk,
-        )
-        if own_loss.has_state:
-            new = mean_state(
-                state.model_state, found.model_states, reached(plan, answered)
-            )
-            state = state._replace(model_state=new)
-        state = apply_gradient(
-            optimizer, state, found.gradient, num_tracks=decoder.num_tracks
-        )
-        held = reached(plan, jnp.ones_like(answered))
-        metrics = jax.tree.map(lambda m: m.mean(where=held), found.metrics)
-        return state, found.losses, metrics
+        return apply(state, key, batch, _decode(plan, decoder, answered))
 
     @contextmanager
     def open_run(job: Job) -> Iterator[Run]:
