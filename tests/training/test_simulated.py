@@ -121,8 +121,8 @@ def test_one_compiled_step_serves_every_plan():
             state = run.init(KEY, problems.params())
             run.step(state, np.ones(5, bool))
     assert len({plan.edge_worker.size for plan in PLANS.values()}) > 1
-    # Each job's loss is tried twice before it, and its step traced once for all.
-    assert len(traces) == 2 * len(PLANS) * len(decoders) + 1
+    # The loss is tried twice before the first job, and its step traced once for all.
+    assert len(traces) == 2 + 1
 
 
 def test_decoded_steps_are_unbiased():
