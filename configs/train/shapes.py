@@ -1,8 +1,7 @@
 """The main job: a detector on the generated shapes, in minutes on two cores.
 
-Proposed codes and their rivals at τ = 1.5, where p is between 0.37 and 0.95. The other
-deadline of the paper, 1.1, makes that 0.82 to 0.99: --config.deadlines="(1.1,)" shows
-how little any code of this load can do there.
+Proposed codes and their rivals at τ = 1.5, where p is between 0.37 and 0.95. At the
+paper's other deadline, 1.1, it is 0.82 to 0.99: --config.deadlines="(1.1,)".
 """
 
 from ml_collections import ConfigDict
