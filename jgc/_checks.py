@@ -1,14 +1,14 @@
 """Checks of what callers pass: errors name the argument, the value and the rule."""
 
 import operator
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 
-def count(name: str, value: SupportsIndex, *, minimum: int = 1) -> int:
+def count(name: str, value: Any, *, minimum: int = 1) -> int:
     """`value` as an int of at least `minimum`."""
     try:
         result = operator.index(value)

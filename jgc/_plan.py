@@ -16,7 +16,8 @@ from jgc import _checks
 # Coefficients are designed as NumPy float64; under jit they are JAX arrays.
 AnyArray = np.ndarray | Array
 
-AnsweredTrials = Bool[Array, "k *trials"]
+Answered = Bool[AnyArray, "k *trials"]
+Mask = Bool[Array, "k *trials"]  # one that has been checked
 WorkerTrials = Float[Array, "k *trials"]
 PartitionTrials = Float[Array, "n *trials"]
 
@@ -192,16 +193,16 @@ class CodingPlan:
     def tree_unflatten(cls, structure: Any, arrays: Any) -> CodingPlan:
         """The plan of these arrays, unchecked: inside JAX they may be anything."""
         k, n, label = structure
-        return cls(
-            **dict(zip(_ARRAYS, arrays, strict=True)),
-            num_workers=k,
-            num_partitions=n,
-            name=label.name,
-        )
+        fields = dict(zip(_ARRAYS, arrays, strict=True))
+        fields |= {"num_workers": k, "num_partitions": n, "name": label.name}
+        plan = object.__new__(cls)
+        for name, value in fields.items():
+            object.__setattr__(plan, name, value)
+        return plan
 
     # --- What runs every step: jit-compiled by the caller, vmappable. ---
 
-    def encode(self, gradients: PyTree[Num[Array, "n ..."]]) -> PyTree:
+    def encode(self, gradients: PyTree[Num[AnyArray, "n ..."]]) -> PyTree:
         """All workers' messages f_i = Σ_j a_ij g_j (4).
 
         Args:
@@ -217,7 +218,7 @@ class CodingPlan:
         # never holds more than the gradients and the messages.
         is_dense = 4 * self.num_edges >= self.num_workers * self.num_partitions
 
-        def encode_leaf(gradient: Array) -> Array:
+        def encode_leaf(gradient: AnyArray) -> Array:
             gradient = _as_inexact(gradient)
             # A gather would read rows that are not there from the last one.
             _check_axis("gradients", gradient, self.num_partitions, "partitions")
@@ -240,7 +241,7 @@ class CodingPlan:
         return jax.tree.map(encode_leaf, gradients)
 
     def decode(
-        self, messages: PyTree[Num[Array, "k ..."]], answered: Bool[Array, " k"]
+        self, messages: PyTree[Num[AnyArray, "k ..."]], answered: Bool[AnyArray, " k"]
     ) -> PyTree:
         """ĝ = Σ_i I_i w_i f_i (5): `jgc.decode` with the plan's own weights.
 
@@ -260,7 +261,9 @@ class CodingPlan:
         weights = jnp.asarray(self.weights, jnp.result_type(float))
         return decode(messages, jnp.where(answered, weights, 0))
 
-    def coefficients(self, weights: Float[Array, "*tracks k"]) -> Float[Array, "..."]:
+    def coefficients(
+        self, weights: Float[AnyArray, "*tracks k"]
+    ) -> Float[Array, "..."]:
         """c_j = Σ_i v_i a_ij: what g_j ends up multiplied by, ĝ = Σ_j c_j g_j.
 
         Args:
@@ -318,7 +321,7 @@ class CodingPlan:
         """A = (a_ij) as a dense matrix, in the caller's order."""
         return self._dense(np.asarray(self.edge_coefficient, np.float64))
 
-    def _dense(self, edge_values: Float[np.ndarray, " E"]) -> np.ndarray:
+    def _dense(self, edge_values: np.ndarray) -> np.ndarray:
         self._check_is_one()
         matrix = np.zeros((self.num_workers, self.num_partitions))
         np.add.at(
@@ -337,7 +340,7 @@ class CodingPlan:
 
 
 def decode(
-    messages: PyTree[Num[Array, "k ..."]], weights: Float[Array, "*tracks k"]
+    messages: PyTree[Num[AnyArray, "k ..."]], weights: Float[AnyArray, "*tracks k"]
 ) -> PyTree:
     """ĝ = Σ_i v_i f_i: the messages weighted and added up.
 
@@ -367,7 +370,7 @@ def decode(
         )
     counts = (weights != 0).any(axis=tuple(range(weights.ndim - 1)))
 
-    def decode_leaf(message: Array) -> Array:
+    def decode_leaf(message: AnyArray) -> Array:
         message = _as_inexact(message)
         _check_axis("messages", message, weights.shape[-1], "workers")
         is_read = counts.reshape(counts.shape + (1,) * (message.ndim - 1))
@@ -396,7 +399,7 @@ def coefficients_of(plan: CodingPlan, weights: WorkerTrials) -> PartitionTrials:
     )
 
 
-def check_answered(answered: AnsweredTrials, num_workers: int) -> AnsweredTrials:
+def check_answered(answered: Answered, num_workers: int) -> Mask:
     """`answered` as an array.
 
     Raises:
@@ -411,7 +414,7 @@ def check_answered(answered: AnsweredTrials, num_workers: int) -> AnsweredTrials
     return mask
 
 
-def check_mask(answered: Bool[Array, " k"], num_workers: int) -> Bool[Array, " k"]:
+def check_mask(answered: Bool[AnyArray, " k"], num_workers: int) -> Bool[Array, " k"]:
     """`check_answered` of one iteration, without axes of trials.
 
     Raises:
@@ -450,7 +453,7 @@ def _check_axis(name: str, leaf: Array, size: int, what: str) -> None:
         )
 
 
-def _as_inexact(leaf: Array) -> Array:
+def _as_inexact(leaf: AnyArray) -> Array:
     """NumPy arrays cannot be indexed by tracers, and integers cannot hold a_ij."""
     leaf = jnp.asarray(leaf)
     dtype = leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else float

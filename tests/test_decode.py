@@ -88,12 +88,14 @@ def test_the_precision_is_the_messages(dtype):
         (np.ones((4, 2)), "messages must have a leading axis over the 2 workers"),
     ],
 )
+@pytest.mark.wrong_types
 def test_what_are_no_weights_is_named(weights, message):
     for decode in (jgc.decode, jax.jit(jgc.decode)):
         with pytest.raises(ValueError, match=message):
             decode(jnp.ones((4, 3)), weights)
 
 
+@pytest.mark.wrong_types
 def test_coefficients_of_tracks():
     weights = RNG.normal(size=(2, 4))
     c = PLAN.coefficients(weights)

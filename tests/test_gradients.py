@@ -87,6 +87,7 @@ _TILTED = np.array([[1.0, 0.5], [0.4, 1.0]])
         (gradients.vectors, [[np.inf, 1.0]], "rows must be .* finite"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_arguments_are_named(make, argument, message):
     with pytest.raises(ValueError, match=message):
         make(argument)
@@ -110,6 +111,7 @@ def test_bad_arguments_are_named(make, argument, message):
         ),
     ],
 )
+@pytest.mark.wrong_types
 def test_what_a_gradients_argument_refuses(argument, message):
     plan = jgc.codes.interval([0.2, 0.4], num_partitions=4)
     with pytest.raises(ValueError, match=message):

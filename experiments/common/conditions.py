@@ -16,8 +16,10 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from experiments.common.checks import listed, require, require_counts
-from jgc import CodingPlan, stragglers
+from experiments.common.schemes import HALF_COMMON
+from jgc import CodingPlan, gradients, stragglers
 from jgc.design.rules import Rule, as_stragglers
+from jgc.gradients import SimilarityEstimator
 from jgc.stragglers import StragglerModel
 from jgc.stragglers.estimation import Estimator, counting, forgetting
 from jgc.training import Following
@@ -81,6 +83,9 @@ def add_following(config: ConfigDict) -> None:
     config.following.memory = 100.0  # iterations that forgetting remembers
     config.following.every = 10  # iterations between looks at the estimate
     config.following.tolerance = 0.1  # see jgc.design.redesign
+    # Iterations between looks at ρ of the partition gradients, each of which computes
+    # two gradients; 0: none. Decoders that are designed for ρ then follow it.
+    config.following.similarity_every = 0
 
 
 def check_truth(config: ConfigDict, models: Collection[str] = MODELS) -> None:
@@ -151,6 +156,12 @@ def check_following(config: ConfigDict) -> None:
     require_counts(config, "following.every")
     require(config, "following.memory", lambda value: value > 1, "above 1")
     require(config, "following.tolerance", lambda value: value >= 0, "at least 0")
+    require(
+        config,
+        "following.similarity_every",
+        lambda value: value >= 0,
+        "at least 0, where 0 is never",
+    )
 
 
 def _require_probabilities(config: ConfigDict, key: str) -> None:
@@ -297,6 +308,15 @@ def told(config: Any, p: Probabilities, *, key: Array) -> Probabilities:
     draws = np.asarray(jax.random.normal(key, p.shape), np.float64)
     factor = settings.odds * np.exp(settings.noise * draws)
     return factor * p / (1 - p + factor * p)
+
+
+def similarity(config: Any) -> SimilarityEstimator | None:
+    """How ρ is followed from what decoders are designed for; None if it is not."""
+    every = config.following.similarity_every
+    if not every:
+        return None
+    guess = gradients.as_similarity(HALF_COMMON, config.num_partitions)
+    return gradients.following(first_guess=guess, every=every)
 
 
 def facing(plan: CodingPlan, *, told: Probabilities, p: Probabilities) -> CodingPlan:

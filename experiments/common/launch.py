@@ -41,7 +41,7 @@ def experiment(
 
     Args:
         prepare: `prepare(config, workdir)`, everything that wrong input can stop, by
-            ValueError or OSError.
+            ValueError, OSError or, of an extra, ImportError.
         work: `work(prepared, config, workdir)`, in a working directory that is this
             config's and nobody else's. With several processes it runs in all.
         several_processes: whether it can.

@@ -83,12 +83,12 @@ def agree(do: Callable[[], Value]) -> Value:
     """`do()` on every process; an error on one is an error on all.
 
     Raises:
-        InputError: a ValueError or OSError of any.
+        InputError: a ValueError, OSError or ImportError (of an extra) of any.
     """
     value, error = None, None
     try:
         value = do()
-    except (ValueError, OSError) as raised:
+    except (ValueError, OSError, ImportError) as raised:
         error = raised
     if jax.process_count() == 1:
         if error is not None:

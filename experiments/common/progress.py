@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
@@ -67,12 +66,7 @@ class RunProgress:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._bar.stop()
 
     def abandon(self) -> None:

@@ -18,6 +18,8 @@ Probabilities = Float[np.ndarray, " k"]
 
 # What decoders of training runs are designed for: half of ‖g‖² is common.
 HALF_COMMON = jgc.gradients.common(0.5)
+# And where the similarity is followed: parts of ‖g‖² that are common.
+_FOLLOWED_PARTS = (0.0, 0.2, 0.5, 0.8, 1.0)
 
 
 class Scheme(NamedTuple):
@@ -61,6 +63,16 @@ class Scheme(NamedTuple):
             return self.decoder
         return self.designed(plan, gradients, jax.random.key(0) if key is None else key)
 
+    def follower_for(self, plan: jgc.CodingPlan) -> Decoder:
+        """The same for any similarity of gradients, `at(ρ)`, where it is designed."""
+        if self.designed is None:
+            return self.decoder
+        designs = [
+            self.decoder_for(plan, gradients=jgc.gradients.common(part))
+            for part in _FOLLOWED_PARTS
+        ]
+        return decoders.mixture(designs)
+
 
 def _best(plan: jgc.CodingPlan, gradients: GradientsLike, key: Array) -> Decoder:
     return decoders.best_unbiased(plan, gradients=gradients, key=key)
@@ -87,6 +99,13 @@ _INTERVAL = _by_p(codes.interval)
 # Baselines are at d ≈ 2, as in the paper.
 _BERNOULLI = _random(codes.bernoulli_placement, replication=2)
 _FRACTIONAL = _by_p(codes.fractional_repetition, replication=2)
+
+
+def _expander(p: Probabilities, n: int, key: Array) -> jgc.CodingPlan:
+    """Of the least degree that a graph on k vertices can have beyond a cycle's."""
+    degree = min(3 if p.size % 2 == 0 else 4, p.size - 1)
+    return codes.expander(p, num_partitions=n, replication=degree, key=key)
+
 
 # Named as the constructors of `jgc.codes`, with the decoder where it is another.
 SCHEMES: dict[str, Scheme] = {
@@ -130,6 +149,7 @@ SCHEMES: dict[str, Scheme] = {
     "random_graph": Scheme(
         "random graph (OD)", _random(codes.random_graph), decoders.graph
     ),
+    "expander": Scheme("expander", _expander, decoders.normalised),
     "cyclic_repetition": Scheme(
         "cyclic repetition",
         _by_p(codes.cyclic_repetition, num_stragglers=1),

@@ -16,7 +16,9 @@ def measure(config: Any) -> list[dict[str, Any]]:
     """A row for each law, load, code, decoder and ρ: means over draws of p.
 
     Fixed weights by the closed form; best unbiased and conditional least squares by
-    theirs, over all masks; others by enumeration.
+    theirs, over all masks; others by enumeration. A combination that does not exist,
+    such as normalised weights that are negative, has one row without ρ and error, which
+    says why (`left_out`).
     """
     rows = []
     for law in config.laws:
@@ -45,24 +47,26 @@ def _draw(config: Any, law: str, number: int) -> Draw:
 
 def _of_code(config: Any, law: str, load: int, code: str) -> list[dict[str, Any]]:
     draws = [_draw(config, law, number) for number in range(config.num_draws)]
-    plans = [methods.CODES[code].design(one.told, load, one.key) for one in draws]
+    own = {"law": law, "nominal_load": load, "code": code}
+    try:
+        plans = [methods.CODES[code].design(one.told, load, one.key) for one in draws]
+    except ValueError as error:  # such as a block design of this many workers
+        return [_left_out(**own, decoder="every", why=error)]
     rows = []
     for decoder in config.decoders:
-        errors = []
-        for draw, plan in zip(draws, plans, strict=True):
-            try:
-                errors.append(_errors(config, code, decoder, load, draw, plan))
-            except ValueError:  # such as normalised, of weights that are negative
-                break
-        if len(errors) < config.num_draws:
+        try:
+            errors = [
+                _errors(config, code, decoder, load, draw, plan)
+                for draw, plan in zip(draws, plans, strict=True)
+            ]
+        except ValueError as error:
+            rows.append(_left_out(**own, decoder=decoder, why=error))
             continue
         for rho, values in zip(config.similarities, np.transpose(errors), strict=True):
             rows.append(
                 {
-                    "law": law,
+                    **own,
                     "load": float(np.mean([plan.load for plan in plans])),
-                    "nominal_load": load,
-                    "code": code,
                     "decoder": decoder,
                     "similarity": rho,
                     "error": float(values.mean()),
@@ -75,9 +79,15 @@ def _of_code(config: Any, law: str, load: int, code: str) -> list[dict[str, Any]
                             ]
                         )
                     ),
+                    "left_out": "",
                 }
             )
     return rows
+
+
+def _left_out(*, decoder: str, why: ValueError, **own: Any) -> dict[str, Any]:
+    nothing = dict.fromkeys(("load", "similarity", "error", "floor"))
+    return {**own, **nothing, "decoder": decoder, "left_out": str(why)}
 
 
 def _errors(

@@ -77,6 +77,21 @@ CODES: dict[str, Code] = {
             p, num_partitions=p.size, num_stragglers=d - 1
         ),
     ),
+    "expander": Code(
+        "expander",
+        lambda p, d, key: codes.expander(
+            p, num_partitions=p.size, replication=d, key=key
+        ),
+        accepts=lambda load: load > 2,  # of 2 it is one cycle
+        own_weights=False,
+    ),
+    # At k = 10 the pairs of five points, at load 4; few other k have one at any load.
+    "block_design": Code(
+        "block design",
+        lambda p, d, key: codes.block_design(p, num_partitions=p.size, replication=d),
+        accepts=lambda load: load > 2,
+        own_weights=False,
+    ),
     "random_graph": Code(
         "random graph (OD)",
         lambda p, d, key: codes.random_graph(p, num_partitions=p.size, key=key),

@@ -18,9 +18,13 @@ Rows = list[dict[str, Any]]
 
 def write_errors(rows: Rows, workdir: Path) -> None:
     """`errors.json`, `.csv`, `.md`, `.png`."""
-    keys = ("law", "load", "code", "decoder", "similarity", "error", "floor")
+    keys = (
+        *("law", "nominal_load", "load", "code", "decoder", "similarity", "error"),
+        *("floor", "left_out"),
+    )
     _write_table(rows, keys, workdir / "errors")
-    write_picture(workdir / "errors.png", draw_errors(rows), dpi=120)
+    shown = [row for row in rows if not row["left_out"]]
+    write_picture(workdir / "errors.png", draw_errors(shown), dpi=120)
 
 
 def write_training(rows: Rows, workdir: Path) -> None:
@@ -117,4 +121,6 @@ def _write_table(rows: Rows, keys: tuple[str, ...], path: Path) -> None:
 
 
 def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

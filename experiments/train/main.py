@@ -4,7 +4,8 @@ r"""Trains one model under every scheme, deadline, optimizer and seed; compares 
 
 Killed at any point, the same command goes on to the same results. What it leaves in
 the working directory: `table.md` and `table.csv`, `validation.png` and, of the training
-loss, `convergence.png`, for a detector `detections.png`, for optimizers of two tracks
+loss, `convergence.png`, for a detector `detections.png`, where ρ is followed
+`similarity.png`, for optimizers of two tracks
 `two_track.md`, for several Λ `noise_ratios.png`; `findings.md`, which says what they
 show; and a folder for each run with its metrics, TensorBoard events, checkpoints,
 result and, of a detector, COCO's 12 numbers as text.

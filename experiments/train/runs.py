@@ -125,6 +125,8 @@ def train(
                 "answered": int(report.answered.sum()),
                 **report.metrics,
             }
+            if job.similarity is not None:
+                row["similarity"] = report.similarity
             if is_last or iteration % config.evaluate_every == 0:
                 params = processes.on_host(state.params)
                 with first("validation"):
@@ -193,7 +195,9 @@ def restore_params(run: RunSpec, task: Task, directory: Path) -> Params:
 def make_job(run: RunSpec, task: Task, config: Any) -> Job:
     """The run as a training path takes it."""
     plan, truth = design(run, config)
-    decoder = find_scheme(run.scheme, config).decoder_for(plan)
+    scheme, similarity = find_scheme(run.scheme, config), conditions.similarity(config)
+    make_decoder = scheme.decoder_for if similarity is None else scheme.follower_for
+    decoder = make_decoder(plan)
     following = conditions.following(config)
     if not _can_follow(plan, run, config):
         following = None
@@ -212,6 +216,7 @@ def make_job(run: RunSpec, task: Task, config: Any) -> Job:
         ),
         stragglers=truth,
         following=following,
+        similarity=similarity,
     )
 
 

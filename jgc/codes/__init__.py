@@ -3,14 +3,17 @@
 Best of the unbiased codes with fixed weights for aligned gradients: `interval` (start
 here), `scheme_i`, `scheme_ii`, `sparse`, `dense`; `on_placement` for data already
 placed and `reference` for constraints. Exact for few stragglers:
-`fractional_repetition`, `cyclic_repetition`. Random: `bernoulli_placement`,
-`stochastic`, `random_graph`, with `placement_report`. Without redundancy: `uncoded`,
+`fractional_repetition`, `cyclic_repetition`. As even as can be, whoever straggles:
+`expander`, `margulis`, `block_design`. Random: `bernoulli_placement`, `stochastic`,
+`random_graph`, with `placement_report`. Without redundancy: `uncoded`,
 `straggler_free`.
 """
 
 from jgc.codes._bernoulli_placement import bernoulli_placement
+from jgc.codes._block_design import block_design
 from jgc.codes._cyclic_repetition import cyclic_repetition
 from jgc.codes._dense import dense
+from jgc.codes._expander import expander, margulis
 from jgc.codes._fractional_repetition import fractional_repetition
 from jgc.codes._interval import interval
 from jgc.codes._on_placement import on_placement
@@ -27,10 +30,13 @@ __all__ = [
     "NegativeCoefficientWarning",
     "PlacementReport",
     "bernoulli_placement",
+    "block_design",
     "cyclic_repetition",
     "dense",
+    "expander",
     "fractional_repetition",
     "interval",
+    "margulis",
     "on_placement",
     "placement_report",
     "random_graph",

@@ -1,4 +1,4 @@
-"""The cyclic repetition code [5], in an explicit real form."""
+"""The cyclic repetition code [5], in an explicit real form; cyclic MDS [7]."""
 
 import numpy as np
 from jaxtyping import Float
@@ -23,9 +23,13 @@ def cyclic_repetition(
     In [5] the coefficients are drawn at random; here they are the values on the circle,
     θ_j = 2πj/k, of trigonometric polynomials with k − s frequencies, whose zeros are
     the blocks that a worker does not hold. Any k − s translates of such a polynomial
-    are a basis, and 1 is in its span (Raviv et al. 2020, for k − s odd). For k − s
-    even, frequencies are halves and values are divided by cos((θ_j − φ)/2) [ours];
-    k = n = 3 and s = 1 give the paper's Figure 1(b). Coefficients are 1 at most.
+    are a basis, and 1 is in its span. For k − s odd this is the cyclic MDS code of [7]
+    (Raviv et al. 2020): rows are shifts of one codeword of a BCH code, with s
+    consecutive k-th roots of unity as its roots and the frequencies −(k − s − 1)/2 to
+    (k − s − 1)/2 left, so that it is real. For k − s even [7] needs complex
+    coefficients; here frequencies are halves and values are divided by
+    cos((θ_j − φ)/2) [ours]: real, as exact, but no longer shifts. k = n = 3 and s = 1
+    give the paper's Figure 1(b). Coefficients are 1 at most.
 
     The plan's own weights, for a fixed decoder, are unbiased when every p_i < 1.
 
@@ -71,7 +75,7 @@ def cyclic_repetition(
 
 def _circle_code(
     k: int, s: int
-) -> tuple[Float[np.ndarray, "k s+1"], Float[np.ndarray, " k"]]:
+) -> tuple[Float[np.ndarray, "{k} {s}+1"], Float[np.ndarray, " {k}"]]:
     """Coefficients of worker i on blocks i, …, i + s, and x with Σ_i x_i f_i = g."""
     offset = np.arange(s + 1)
     worker = np.arange(k)

@@ -52,7 +52,7 @@ def random_graph(p: ArrayLike, *, num_partitions: int, key: jax.Array) -> Coding
             f"num_partitions must be at least {least}: {k} workers hold different "
             f"pairs of partitions, got {n}"
         )
-    pairs = _random_graph(generator(key), n, k)
+    pairs = nearly_regular_graph(generator(key), n, k)
     return CodingPlan.from_edges(
         np.repeat(np.arange(k), 2),
         pairs.ravel(),
@@ -64,7 +64,9 @@ def random_graph(p: ArrayLike, *, num_partitions: int, key: jax.Array) -> Coding
     )
 
 
-def _random_graph(rng: np.random.Generator, n: int, k: int) -> Int[np.ndarray, "k 2"]:
+def nearly_regular_graph(
+    rng: np.random.Generator, n: int, k: int
+) -> Int[np.ndarray, "k 2"]:
     """Draws k different edges on n vertices, whose degrees differ by 1 at most."""
     num_pairs = n * (n - 1) // 2
     if 2 * k <= num_pairs:

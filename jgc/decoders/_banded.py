@@ -25,11 +25,11 @@ _LANES = 256
 _SHORTEST_CUT = 1024
 
 # M_{i, i−d} at [i, d], for each trial; 0 where i < d.
-Band = Float[Array, "k w+1 trials"]
+Band = Float[Array, "k diagonals trials"]
 
 
 def solve_banded(
-    band: Float[Array, "k w+1"],
+    band: Float[Array, "k diagonals"],
     rhs: Float[Array, "sides k"],
     scale: Float[Array, "k trials"],
 ) -> Float[Array, "sides k trials"]:
@@ -50,7 +50,7 @@ def solve_banded(
     return jnp.moveaxis(y, 1, 0)
 
 
-def _scaled(band: Float[Array, "k w+1"], scale: Float[Array, "k trials"]) -> Band:
+def _scaled(band: Float[Array, "k diagonals"], scale: Float[Array, "k trials"]) -> Band:
     """SKs, as a band for each trial."""
     diagonals = [band[:, :1] * scale**2]
     for d in range(1, band.shape[1]):

@@ -7,12 +7,11 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from jgc._plan import CodingPlan, check_answered, coefficients_of
+from jgc._plan import Answered, CodingPlan, Mask, check_answered, coefficients_of
 from jgc._pytree import pytree
 
-Answered = Bool[Array, "k *trials"]
 # (k, *trials) and (n, *trials); of two tracks with an axis of 2 before.
 Weights = Float[Array, "..."]
 Coefficients = Float[Array, "..."]
@@ -42,11 +41,13 @@ class Decoder(abc.ABC):
             False in general, None where the plan's own weights decide.
         num_tracks: 1, or 2 for an optimizer whose second moment has weights of its own:
             then weights have a leading axis of 2.
+        follows_similarity: whether `at(ρ)` is another decoder for another ρ.
     """
 
     is_fixed: ClassVar[bool] = False
     is_unbiased: ClassVar[bool | None] = False
     num_tracks: ClassVar[int] = 1
+    follows_similarity: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -61,7 +62,7 @@ class Decoder(abc.ABC):
         """
 
     @abc.abstractmethod
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         """What `decoder(plan, answered)` is, of a mask that has been checked."""
 
     def __call__(self, plan: CodingPlan, answered: Answered) -> Weights:
@@ -110,13 +111,19 @@ class Decoder(abc.ABC):
         """
         return self
 
+    def at(self, rho: float | Float[Array, ""]) -> "Decoder":
+        """The same decoder where the similarity of partition gradients is ρ.
+
+        What has designs for several similarities (`mixture`) takes the share of each
+        that ρ asks for; others stay as they are.
+        """
+        return self
+
 
 @pytree
 @dataclass(frozen=True)
 class _FromFunction(Decoder):
-    function: Callable[[CodingPlan, Answered], Weights] = field(
-        metadata={"static": True}
-    )
+    function: Callable[[CodingPlan, Mask], Weights] = field(metadata={"static": True})
     label: str = field(metadata={"static": True})
     unbiased: bool | None = field(metadata={"static": True})
 
@@ -128,7 +135,7 @@ class _FromFunction(Decoder):
     def name(self) -> str:
         return self.label
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         own = jnp.asarray(self.function(plan, answered))
         if own.shape != answered.shape or jnp.iscomplexobj(own):
             raise ValueError(
@@ -141,7 +148,7 @@ class _FromFunction(Decoder):
 
 
 def from_function(
-    function: Callable[[CodingPlan, Answered], Weights],
+    function: Callable[[CodingPlan, Mask], Weights],
     *,
     is_unbiased: bool | None = False,
     name: str = "custom",

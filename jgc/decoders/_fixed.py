@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jgc._plan import CodingPlan
 from jgc._pytree import pytree
-from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
+from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
 
 
 @pytree
@@ -18,7 +18,7 @@ class Fixed(Decoder):
     is_unbiased = None
     name = "fixed"
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         w = jnp.asarray(plan.weights, float_dtype())
         return jnp.where(answered, w.reshape(w.shape + (1,) * (answered.ndim - 1)), 0)
 

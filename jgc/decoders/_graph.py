@@ -28,6 +28,7 @@ from jgc.decoders._decoder import (
     Answered,
     Coefficients,
     Decoder,
+    Mask,
     Weights,
     float_dtype,
 )
@@ -76,7 +77,7 @@ class Graph(Decoder):
     def check(self, plan: CodingPlan) -> None:
         _check_graph_code(plan)
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         n, pair = plan.num_partitions, ends(plan)
         ones = jnp.ones(n, float_dtype())
 
@@ -105,7 +106,7 @@ graph = Graph()
 
 
 def _over_trials(
-    function: Callable[[Bool[Array, " k"]], Array], answered: Answered
+    function: Callable[[Bool[Array, " k"]], Array], answered: Mask
 ) -> Array:
     flat = answered.reshape(answered.shape[0], -1)
     result = jax.vmap(function, in_axes=1, out_axes=1)(flat)
@@ -129,7 +130,7 @@ def is_graph_code(plan: CodingPlan) -> bool:
     worker = np.asarray(plan.edge_worker)
     if not ((a == 0) | (a == 1)).all():
         return False
-    return np.bincount(worker[a != 0], minlength=1).max() <= 2
+    return bool(np.bincount(worker[a != 0], minlength=1).max() <= 2)
 
 
 def _check_graph_code(plan: CodingPlan) -> None:

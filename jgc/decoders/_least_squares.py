@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 from jgc._plan import CodingPlan
 from jgc._pytree import pytree
 from jgc.decoders._banded import solve_banded
-from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
+from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
 from jgc.decoders._ridge import solve_subsets
 from jgc.decoders._structure import Structure, structure_of
 
@@ -45,7 +45,7 @@ class LeastSquares(Decoder):
 
     name = "least squares"
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         dtype = float_dtype()
         shape = (plan.num_workers, plan.num_partitions)
         matrix = jnp.zeros(shape, dtype)

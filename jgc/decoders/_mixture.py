@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from jgc import _checks
 from jgc._plan import AnyArray, CodingPlan
 from jgc._pytree import pytree
-from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
+from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
 from jgc.decoders._tilted.decoder import Tilted, combined
 
 
@@ -49,11 +48,22 @@ class Mixture(Decoder):
         names = dict.fromkeys(member.name for member in self.members)
         return "mixture of " + " and ".join(names)
 
+    @property
+    def follows_similarity(self) -> bool:  # type: ignore[override]
+        """Whether all members are designs for similarities, and not all for one.
+
+        Seen on the host: under `jit` members have the gradients that were traced.
+        """
+        return (
+            not self._undesigned()
+            and len({float(m.similarity) for m in self._tilted()}) > 1
+        )
+
     def check(self, plan: CodingPlan) -> None:
         for member in self.members:
             member.check(plan)
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         shares = jnp.asarray(self.shares, float_dtype())
         if self.is_one_solve:
             return _of_one_solve(self.members, shares, answered)
@@ -64,33 +74,36 @@ class Mixture(Decoder):
         members = tuple(member.redesigned(plan) for member in self.members)
         return replace(self, members=members)
 
-    def with_shares(self, shares: Float[AnyArray, " H"]) -> Self:
+    def with_shares(self, shares: Float[AnyArray, " H"]) -> "Mixture":
         """The same with other shares, which may be traced and are not checked."""
         return replace(self, shares=shares)
 
-    def at(self, rho: float | Float[Array, ""]) -> Self:
+    def at(self, rho: float | Float[AnyArray, ""]) -> "Mixture":
         """Between the two designs on either side of a similarity ρ, maybe traced.
 
         Members must be designs for similarities; their order does not matter. Beyond
         the last of them it is that one.
+
+        Raises:
+            ValueError: a member is no such design.
         """
-        knots = []
-        for member in self.members:
-            if (
-                not isinstance(member, Tilted)
-                or member.recipe.gradients.similarity is None
-            ):
-                raise ValueError(
-                    "at(ρ) needs members designed for a similarity, got "
-                    f"{member.name!r}"
-                )
-            knots.append(member.recipe.gradients.similarity)
-        order = np.argsort(knots)
-        places = jnp.asarray(np.array(knots)[order])
-        hats = np.eye(len(knots))[:, order]
-        return self.with_shares(
-            jnp.stack([jnp.interp(rho, places, jnp.asarray(hat)) for hat in hats])
-        )
+        for member in self._undesigned():
+            raise ValueError(
+                f"at(ρ) needs members designed for a similarity, got {member.name!r}"
+            )
+        knots = [member.similarity for member in self._tilted()]
+        return self.with_shares(_hats(knots, rho))
+
+    def _tilted(self) -> list[Tilted]:
+        return [member for member in self.members if isinstance(member, Tilted)]
+
+    def _undesigned(self) -> list[Decoder]:
+        return [
+            member
+            for member in self.members
+            if not isinstance(member, Tilted)
+            or member.recipe.gradients.similarity is None
+        ]
 
 
 def mixture(members: Sequence[Decoder], shares: ArrayLike | None = None) -> Mixture:
@@ -159,6 +172,21 @@ def between(unbiased: Decoder, biased: Decoder, t: float) -> Mixture:
     return mixture([unbiased, biased], [1 - t, t])
 
 
+@jax.jit
+def _hats(
+    knots: list[float | Array], rho: float | Float[Array, ""]
+) -> Float[Array, " H"]:
+    """What linear interpolation between the knots gives each of them at ρ.
+
+    Knots are the designs' own data: what is static of a design is that of the first one
+    that was traced.
+    """
+    places = jnp.stack([jnp.asarray(knot, float_dtype()) for knot in knots])
+    order = jnp.argsort(places)
+    hats = jnp.eye(places.size)[:, order]
+    return jax.vmap(lambda hat: jnp.interp(rho, places[order], hat))(hats)
+
+
 def _have_one_projection(members: tuple[Decoder, ...]) -> bool:
     """Whether all are designs over equal projections, seen on the host."""
     if len(members) < 2:
@@ -171,7 +199,7 @@ def _have_one_projection(members: tuple[Decoder, ...]) -> bool:
 
 
 def _of_one_solve(
-    members: tuple[Decoder, ...], shares: Float[Array, " H"], answered: Answered
+    members: tuple[Decoder, ...], shares: Float[Array, " H"], answered: Mask
 ) -> Weights:
     tilted = [member for member in members if isinstance(member, Tilted)]
     projection, dtype = tilted[0].projection, shares.dtype

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jgc._plan import CodingPlan
 from jgc._pytree import pytree
-from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
+from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
 
 
 @pytree
@@ -41,7 +41,7 @@ class Normalised(Decoder):
                 f"0, got {float(parts[at]):.3g} of worker {at} of {plan.name!r}"
             )
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         trailing = (1,) * (answered.ndim - 1)
         w = jnp.asarray(plan.weights, float_dtype()).reshape(-1, *trailing)
         parts = _row_sums(plan).reshape(-1, *trailing) * w

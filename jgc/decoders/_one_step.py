@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from jgc import _checks
 from jgc._plan import CodingPlan
 from jgc._pytree import pytree
-from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
+from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
 
 
 @pytree
@@ -21,7 +22,7 @@ class OneStep(Decoder):
         replication: d; None: the plan's load.
     """
 
-    replication: float | None = None
+    replication: float | Array | None = None
 
     name = "one step"
 
@@ -40,7 +41,7 @@ class OneStep(Decoder):
                 f"{plan.name} has a coefficient {other.flat[0]:g}"
             )
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         d = plan.load if self.replication is None else self.replication
         scale = jnp.asarray(plan.num_workers / d, float_dtype())
         return answered * (scale / jnp.maximum(answered.sum(0), 1))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jgc._plan import CodingPlan
 from jgc._pytree import pytree
-from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
+from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
 
 
 @pytree
@@ -23,7 +23,7 @@ class Representative(Decoder):
 
     name = "one a group"
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         group = _groups(plan)
         w = jnp.asarray(plan.weights, float_dtype())
         index = jnp.arange(plan.num_workers)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jgc._plan import CodingPlan, coefficients_of
 from jgc._pytree import pytree
-from jgc.decoders._decoder import Answered, Decoder, Weights
+from jgc.decoders._decoder import Decoder, Mask, Weights
 from jgc.decoders._representative import representative
 
 
@@ -29,7 +29,7 @@ class Rescaled(Decoder):
 
     name = "rescaled"
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         w = representative.weights(plan, answered)
         total = coefficients_of(plan, w).sum(axis=0)
         came = total > 0

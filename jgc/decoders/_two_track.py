@@ -1,15 +1,15 @@
 """Two tracks: one decoding of the gradient, another of what its second moment is of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc._pytree import pytree
-from jgc.decoders._decoder import Answered, Decoder, Weights
+from jgc.decoders._decoder import Decoder, Mask, Weights
 from jgc.decoders._fixed import fixed
 from jgc.decoders._second_moment import second_moment_weights
 from jgc.decoders._tilted.decoder import Tilted
@@ -28,7 +28,7 @@ class TwoTrack(Decoder):
 
     first: Decoder
     second: Float[np.ndarray | Array, " k"]
-    noise_ratio: float | Float[Array, ""]
+    noise_ratio: float | Float[AnyArray, ""]
 
     num_tracks = 2
 
@@ -39,6 +39,10 @@ class TwoTrack(Decoder):
     @property
     def is_fixed(self) -> bool:  # type: ignore[override]
         return self.first.is_fixed
+
+    @property
+    def follows_similarity(self) -> bool:  # type: ignore[override]
+        return self.first.follows_similarity
 
     @property
     def name(self) -> str:
@@ -52,7 +56,7 @@ class TwoTrack(Decoder):
                 f"workers, the plan has {plan.num_workers}"
             )
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         first = self.first.weights(plan, answered)
         second = jnp.asarray(self.second, first.dtype)
         second = second.reshape(second.shape + (1,) * (answered.ndim - 1))
@@ -61,6 +65,9 @@ class TwoTrack(Decoder):
     def redesigned(self, plan: CodingPlan) -> Decoder:
         first = self.first.redesigned(plan)
         return two_track(plan, noise_ratio=self.noise_ratio, decoder=first)
+
+    def at(self, rho: float | Float[Array, ""]) -> Decoder:
+        return replace(self, first=self.first.at(rho))
 
 
 @pytree
@@ -89,7 +96,7 @@ class TiltedTracks(Decoder):
     def check(self, plan: CodingPlan) -> None:
         self.first.check(plan)
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         tracks = (self.first, self.second)
         return jnp.stack([track.weights(plan, answered) for track in tracks])
 
@@ -100,7 +107,7 @@ class TiltedTracks(Decoder):
 def two_track(
     plan: CodingPlan,
     *,
-    noise_ratio: float | Float[Array, ""] = 1.0,
+    noise_ratio: float | Float[AnyArray, ""] = 1.0,
     decoder: Decoder = fixed,
 ) -> Decoder:
     """`decoder` for the gradient, and v of (42) for the one whose square is taken.

@@ -1,7 +1,7 @@
 """What a detector learns from: a class and a box loss for every image by itself."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ class Losses(NamedTuple):
     box: Float[Array, "*batch"]
 
 
+@runtime_checkable
 class ClassLoss(Protocol):
     """How logits become scores, and what a wrong one costs; hashable.
 

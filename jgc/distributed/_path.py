@@ -12,8 +12,9 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc.codecs import Codec, full
+from jgc.decoders import Decoder
 from jgc.distributed._by_worker import by_worker
 from jgc.distributed._messages import Expected, Header
 from jgc.distributed._policies import Policy
@@ -36,6 +37,12 @@ from jgc.training._loss import (
     check_loss,
 )
 from jgc.training._reached import reached
+from jgc.training._similarity import (
+    SimilarityInUse,
+    observed,
+    with_probe,
+    without_probe,
+)
 from jgc.training._state import apply_gradient, init_state, overall, positive_chunk
 
 
@@ -133,6 +140,7 @@ class _Driver:
         self._job, self._options = job, options
         self._answers = Answers(job)
         self._code = CodeInUse(job.plan, job.decoder, job.following)
+        self._similarity = SimilarityInUse.of(job.similarity, job.decoder)
         self._held = by_worker(job.plan, job.plan.edge_partition)
         self._holds_data = job.plan.batch_sizes > 0
         self._decoding: Decoding | None = None
@@ -149,6 +157,7 @@ class _Driver:
             model_state=model_state,
             stragglers=self._answers.init(key),
             code=self._code.init(),
+            similarity=self._similarity.init(),
         )
         if jax.random.key_impl(key) != jax.random.key_impl(jax.random.key(0)):
             raise ValueError(
@@ -199,24 +208,36 @@ class _Driver:
         return state
 
     def step(
-        self, state: TrainState, answered: Bool[Array, " k"] | None = None
+        self, state: TrainState, answered: Bool[AnyArray, " k"] | None = None
     ) -> tuple[TrainState, Report]:
         began = time.perf_counter()
         if self._decoding is None:
             raise ValueError("call run.init before run.step: it sets the workers up")
         told, state = self._answers.of(state, answered)
         plan, decoder = self._code.of(state.code)
+        iteration, rho = int(state.iteration), self._similarity.rho(state.similarity)
+        decoder = self._similarity.decoder(decoder, state.similarity)
+        probing = self._similarity.probing(iteration)
+
+        def rows(mask: Bool[np.ndarray, " k"]) -> Float[np.ndarray, "*tracks k"]:
+            probed = None if probing is None else state.key
+            return np.asarray(_weights(decoder, plan, mask, probed, iteration))
+
         holds = self._holds_data
         silent = np.zeros_like(holds) if told is None else np.asarray(told) & ~holds
         wanted = holds if told is None else holds & np.asarray(told)
         round, key = self._begin(plan, state, wanted, self._decoding)
         gradient = round.gradient(
-            lambda mask: np.asarray(_weights(decoder, plan, mask)),
-            message_keys(key, int(state.iteration), plan.num_workers),
-            silent,
+            rows, message_keys(key, iteration, plan.num_workers), silent
         )
         mask = round.answered | silent  # who holds nothing need not be asked
         each, others, is_known = self._partition_outputs(round.headers)
+        if gradient is not None and probing is not None:
+            seen = _observed(
+                probing, state.similarity, plan.coefficients(rows(mask)), gradient
+            )
+            state = state._replace(similarity=seen)
+            gradient = without_probe(gradient, num_tracks=decoder.num_tracks)
         if gradient is None:
             size, dtype = vector_of(state.params)
             tracks = (2,) if decoder.num_tracks == 2 else ()
@@ -237,6 +258,7 @@ class _Driver:
             seconds=time.perf_counter() - began,
             partition_losses=each,
             metrics={name: float(m[is_known].mean()) for name, m in metrics.items()},
+            similarity=rho,
             details=round.details(),
         )
 
@@ -288,7 +310,20 @@ class _Driver:
 
 
 _ravel = jax.jit(lambda tree: ravel_pytree(tree)[0])
-_weights = jax.jit(lambda decoder, plan, answered: decoder(plan, answered))
+_observed = jax.jit(observed)
+
+
+@jax.jit
+def _weights(
+    decoder: Decoder,
+    plan: CodingPlan,
+    answered: Bool[Array, " k"],
+    probed: Array | None,
+    iteration: int,
+) -> Float[Array, "*tracks k"]:
+    """Of the decoder, and with the run's key `probed` those of the probe after them."""
+    weights = decoder(plan, answered)
+    return weights if probed is None else with_probe(weights, probed, iteration)
 
 
 def _update_function(optimizer: optax.GradientTransformation, loss: Loss) -> Any:

@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from jgc import decoders
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc._plan import decode as decode_by_weights
 from jgc.decoders import Decoder
 from jgc.optim._tracks import Tracks, check_shapes, has_tracks
@@ -63,8 +63,8 @@ def decode(
         state: optax.OptState,
         params: optax.Params | None = None,
         *,
-        answered: Bool[Array, " k"] | None = None,
-        weights: Float[Array, "*tracks k"] | None = None,
+        answered: Bool[AnyArray, " k"] | None = None,
+        weights: Float[AnyArray, "*tracks k"] | None = None,
         **extra: Any,
     ) -> tuple[optax.Updates, optax.OptState]:
         del extra
@@ -136,7 +136,7 @@ def _check_is_decoded(updates: optax.Updates, params: optax.Params | None) -> No
     )
 
 
-def _check_weights(weights: Float[Array, "..."], plan: CodingPlan | None) -> None:
+def _check_weights(weights: Float[AnyArray, "..."], plan: CodingPlan | None) -> None:
     shape = jnp.shape(weights)
     k = plan.num_workers if plan is not None else shape[-1] if shape else None
     if shape not in ((k,), (2, k)):

@@ -47,7 +47,7 @@ def strongly_convex_distance(
     squared_gradient: float,
     strong_convexity: float,
     initial_distance: float,
-) -> Float[np.ndarray, " T+1"]:
+) -> Float[np.ndarray, " iterates"]:
     """`theorem_4` sharpened: E‖β_t − β*‖² for any steps, L λ-strongly convex [ours].
 
         r_{t+1} = max(0, 1 − 2γ_tλ) r_t + γ_t² B,

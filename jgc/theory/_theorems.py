@@ -117,7 +117,7 @@ def theorem_4(
     squared_gradient: float,
     strong_convexity: float,
     initial_distance: float,
-) -> Float[np.ndarray, " T+1"]:
+) -> Float[np.ndarray, " iterates"]:
     """Theorem 4 (35): E‖β_{t+1} − β*‖² for any steps γ_t ≤ 1/λ, L λ-strongly convex.
 
         ‖β_0 − β*‖² Π_{p=0}^t (1 − γ_p λ) + B Σ_{p=0}^t γ_p² Π_{q=p+1}^t (1 − γ_q λ),

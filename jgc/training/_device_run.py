@@ -8,20 +8,30 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool
 
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc.decoders import Decoder
+from jgc.gradients import SimilarityEstimator
 from jgc.training._feed import Feed, few_examples
 from jgc.training._following import CodeInUse
 from jgc.training._job import Answers, Job, Run
 from jgc.training._loss import Loss, ModelState, Params, check_loss
 from jgc.training._partitions import Batch
 from jgc.training._reached import reached
+from jgc.training._similarity import SimilarityInUse
 from jgc.training._state import Report, TrainState, init_state, overall
 
-# update(state, key, batch, plan, decoder, answered) -> state, losses of the partitions,
-# metrics; the states come and go without `code` and `key`.
+# update(state, key, batch, plan, decoder, answered, probing) -> state, losses of the
+# partitions, metrics; the states come and go without `code` and `key`.
 Update: TypeAlias = Callable[
-    [TrainState, Array, Batch, CodingPlan, Decoder, Bool[Any, " k"]],
+    [
+        TrainState,
+        Array,
+        Batch,
+        CodingPlan,
+        Decoder,
+        Bool[Any, " k"],
+        SimilarityEstimator | None,
+    ],
     tuple[TrainState, Array, dict[str, Array]],
 ]
 
@@ -52,6 +62,7 @@ def device_run(
     """
     answers = Answers(job)
     code = CodeInUse(job.plan, job.decoder, job.following)
+    similarity = SimilarityInUse.of(job.similarity, job.decoder)
     sizes = np.asarray(job.data.size)
     everyone = np.ones(job.plan.num_workers, bool)
     is_held = np.asarray(reached(job.plan, everyone))
@@ -63,12 +74,13 @@ def device_run(
             optimizer,
             model_state=model_state,
             stragglers=answers.init(key),
+            similarity=similarity.init(),
         )
         check_loss(loss, state.params, few_examples(job.data), key, state.model_state)
         return place(state)._replace(code=code.init())
 
     def step(
-        state: TrainState, answered: Bool[Array, " k"] | None = None
+        state: TrainState, answered: Bool[AnyArray, " k"] | None = None
     ) -> tuple[TrainState, Report]:
         began = time.perf_counter()
         told, state = answers.of(state, answered)
@@ -81,14 +93,16 @@ def device_run(
         mask = np.asarray(told)
         plan, decoder = code.of(state.code)
         followed = code.observe(state.code, mask)
+        iteration, rho = int(state.iteration), similarity.rho(state.similarity)
         # What an update does not change stays the same object, and is not copied.
         after, losses, metrics = update(
             _bare(state),
             state.key,
-            feed.read(state.key, int(state.iteration)),
+            feed.read(state.key, iteration),
             plan,
-            decoder,
+            similarity.decoder(decoder, state.similarity),
             mask,
+            similarity.probing(iteration),
         )
         each = np.where(is_held, np.asarray(losses, np.float64), np.nan)
         return after._replace(code=followed, key=state.key), Report(
@@ -97,6 +111,7 @@ def device_run(
             seconds=time.perf_counter() - began,
             partition_losses=each,
             metrics={name: float(value) for name, value in metrics.items()},
+            similarity=rho,
         )
 
     return Run(init, step)

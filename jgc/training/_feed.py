@@ -1,7 +1,5 @@
 """The batches of a run, by its key and the number of the iteration."""
 
-from types import TracebackType
-
 import jax
 import numpy as np
 from jaxtyping import Array
@@ -42,12 +40,7 @@ class Feed:
     def __enter__(self) -> "Feed":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from jgc._plan import AnyArray
 from jgc.training._loss import (
     Examples,
     Loss,
@@ -49,7 +50,7 @@ def coded_gradient(
     loss: LossLike,
     params: Params,
     batch: Batch,
-    coefficients: Float[Array, "*tracks m"],
+    coefficients: Float[AnyArray, "*tracks m"],
     *,
     key: Array | None = None,
     model_state: ModelState = (),
@@ -168,7 +169,7 @@ def mean_state(
     return jax.tree.map(of_leaf, before, states)
 
 
-def _keys(loss: Loss, key: Array | None, partition: Int[Array, " m"]) -> Any:
+def _keys(loss: Loss, key: Array | None, partition: Int[AnyArray, " m"]) -> Any:
     if not loss.takes_key:
         return None
     if key is None:

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool
 
-from jgc._plan import CodingPlan, check_mask
+from jgc._plan import AnyArray, CodingPlan, check_mask
 from jgc.decoders import Decoder, fixed
+from jgc.gradients import SimilarityEstimator
 from jgc.stragglers import StragglerModel
 from jgc.training._following import Following
 from jgc.training._partitions import Partitions
@@ -28,6 +29,11 @@ class Job:
         stragglers: who answers in truth, whatever the plan believes; None: the path
             observes it, and a path that has no workers to observe is told in each step.
         following: estimates p while the run goes on and re-designs the code.
+        similarity: of `jgc.gradients.following`: estimates ρ of the partition gradients
+            while the run goes on, and a `mixture` of designs for several ρ is decoded
+            at ρ of the iterations before. An iteration that is looked at decodes twice:
+            twice the time where gradients are computed for it (`simulated`, `spmd`),
+            and one more sum of the messages where they are there (`ray`).
     """
 
     plan: CodingPlan
@@ -35,6 +41,7 @@ class Job:
     decoder: Decoder = fixed
     stragglers: StragglerModel | None = None
     following: Following | None = None
+    similarity: SimilarityEstimator | None = None
 
     def __post_init__(self) -> None:
         """Checks that the parts fit.
@@ -52,6 +59,11 @@ class Job:
         if not isinstance(self.decoder, Decoder):
             raise ValueError(f"decoder must be of jgc.decoders, got {self.decoder!r}")
         self.decoder.check(self.plan)
+        if not isinstance(self.similarity, SimilarityEstimator | None):
+            raise ValueError(
+                "similarity must be None or of jgc.gradients.following(), got "
+                f"{self.similarity!r}"
+            )
         if self.stragglers is not None:
             model, key = self.stragglers, jax.random.key(0)
             shape = jax.eval_shape(
@@ -96,7 +108,7 @@ class Answers:
         return self._model.init(run_keys(key).stragglers)
 
     def of(
-        self, state: TrainState, answered: Bool[Array, " k"] | None
+        self, state: TrainState, answered: Bool[AnyArray, " k"] | None
     ) -> tuple[Bool[Array, " k"] | None, TrainState]:
         """The mask, None where it is for the path to observe; and the state after.
 

@@ -155,7 +155,7 @@ class Partitions:
             size=size,
             start=_starts(size),
             order=rows,
-            is_whole=self.batch_size >= size.max(),
+            is_whole=bool(self.batch_size >= size.max()),
         )
 
 
@@ -216,7 +216,7 @@ def partitioned(
         order=np.argsort(number, kind="stable").astype(np.int32),
         batch_size=b or int(size.max()),
         num_examples=number.size,
-        is_whole=b in (0, size.max()),
+        is_whole=b in (0, int(size.max())),
     )
 
 

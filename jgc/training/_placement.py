@@ -10,7 +10,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, eye_array, hstack, kron
 
 from jgc import _checks
-from jgc._plan import CodingPlan, coefficients_of
+from jgc._plan import AnyArray, CodingPlan, coefficients_of
 
 # Variables of an exact search, and how many branches it tries: seconds at most.
 _MOST_VARIABLES, _MOST_NODES = 1_000, 200
@@ -62,7 +62,7 @@ def held_partitions(
 def device_coefficients(
     plan: CodingPlan,
     worker_device: Int[np.ndarray, " k"],
-    weights: Float[Array, "*tracks k"],
+    weights: Float[AnyArray, "*tracks k"],
     *,
     num_devices: int,
 ) -> Float[Array, "*tracks D n"]:

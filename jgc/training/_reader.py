@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
-from types import TracebackType
 from typing import Any, TypeAlias
 
 import jax
@@ -91,12 +90,7 @@ class Reader:
     def __enter__(self) -> "Reader":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _submit(self, iteration: int) -> Future[Batch]:
@@ -203,7 +197,7 @@ def _grain_iterator(
 
 def _row_table(
     partitions: Partitions, key: Array
-) -> Callable[[int], Int[np.ndarray, " m*b"]]:
+) -> Callable[[int], Int[np.ndarray, " examples"]]:
     """Rows of an iteration on the host.
 
     Drawn by the processor, where nothing waits for an accelerator's step to end.
@@ -212,7 +206,7 @@ def _row_table(
         key = jax.device_put(key, jax.local_devices(backend="cpu")[0])
 
     @lru_cache(maxsize=16)
-    def rows_of(iteration: int) -> Int[np.ndarray, " m*b"]:
+    def rows_of(iteration: int) -> Int[np.ndarray, " examples"]:
         return np.ravel(partitions.rows(key, iteration))
 
     return rows_of

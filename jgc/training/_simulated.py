@@ -7,6 +7,7 @@ code (`jgc.training.coded_gradient`).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
+from jgc.gradients import SimilarityEstimator
 from jgc.training._device_run import device_run
 from jgc.training._feed import Feed
 from jgc.training._gradient import coded_gradient, mean_state
@@ -23,6 +25,7 @@ from jgc.training._job import Job, Run, TrainingPath
 from jgc.training._loss import LossLike, as_loss
 from jgc.training._partitions import Batch
 from jgc.training._reached import reached
+from jgc.training._similarity import observed, with_probe, without_probe
 from jgc.training._state import TrainState, apply_gradient, positive_chunk, run_keys
 
 
@@ -30,28 +33,30 @@ class _Decoded(NamedTuple):
     """What an iteration needs to know of its code and mask.
 
     Attributes:
-        coefficients: c, of each track where there are two.
+        coefficients: c; a row of each track where there are two, and one of the probe
+            where there is one.
         reached: the partitions that somebody who answered holds.
         held: those that somebody holds.
     """
 
-    coefficients: Float[Array, "*tracks n"]
+    coefficients: Float[Array, "*rows n"]
     reached: Bool[Array, " n"]
     held: Bool[Array, " n"]
-
-    @property
-    def num_tracks(self) -> int:
-        """1 or 2."""
-        return 1 if self.coefficients.ndim == 1 else self.coefficients.shape[0]
 
 
 # Apart from the model's pass, which thus compiles once whatever the code and decoder.
 @jax.jit
 def _decode(
-    plan: CodingPlan, decoder: Decoder, answered: Bool[Array, " k"]
+    plan: CodingPlan,
+    decoder: Decoder,
+    answered: Bool[Array, " k"],
+    probed: tuple[Array, Array] | None,
 ) -> _Decoded:
+    weights = decoder(plan, answered)
+    if probed is not None:
+        weights = with_probe(weights, *probed)
     return _Decoded(
-        plan.coefficients(decoder(plan, answered)),
+        plan.coefficients(weights),
         reached(plan, answered),
         reached(plan, jnp.ones_like(answered)),
     )
@@ -102,9 +107,15 @@ def simulated(
     """
     own_loss, chunk = as_loss(loss), positive_chunk(chunk_size)
 
-    @jax.jit
+    @partial(jax.jit, static_argnames="num_tracks")
     def apply(
-        state: TrainState, key: Array, batch: Batch, decoded: _Decoded
+        state: TrainState,
+        key: Array,
+        batch: Batch,
+        decoded: _Decoded,
+        probing: SimilarityEstimator | None,
+        *,
+        num_tracks: int,
     ) -> tuple[TrainState, Array, dict[str, Array]]:
         found = coded_gradient(
             own_loss,
@@ -118,9 +129,13 @@ def simulated(
         if own_loss.has_state:
             new = mean_state(state.model_state, found.model_states, decoded.reached)
             state = state._replace(model_state=new)
-        state = apply_gradient(
-            optimizer, state, found.gradient, num_tracks=decoded.num_tracks
-        )
+        gradient = found.gradient
+        if probing is not None:
+            c = decoded.coefficients
+            seen = observed(probing, state.similarity, c, gradient)
+            state = state._replace(similarity=seen)
+            gradient = without_probe(gradient, num_tracks=num_tracks)
+        state = apply_gradient(optimizer, state, gradient, num_tracks=num_tracks)
         metrics = jax.tree.map(lambda m: m.mean(where=decoded.held), found.metrics)
         return state, found.losses, metrics
 
@@ -131,8 +146,11 @@ def simulated(
         plan: CodingPlan,
         decoder: Decoder,
         answered: Bool[Array, " k"],
+        probing: SimilarityEstimator | None,
     ) -> tuple[TrainState, Array, dict[str, Array]]:
-        return apply(state, key, batch, _decode(plan, decoder, answered))
+        probed = None if probing is None else (key, state.iteration)
+        decoded = _decode(plan, decoder, answered, probed)
+        return apply(state, key, batch, decoded, probing, num_tracks=decoder.num_tracks)
 
     @contextmanager
     def open_run(job: Job) -> Iterator[Run]:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from jgc._pytree import pytree
 
 
+@runtime_checkable
 class DataSource(Protocol):
     """Random access to N examples, from any thread.
 

@@ -18,6 +18,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
+from jgc.gradients import SimilarityEstimator
+from jgc.training._connecting import connect
 from jgc.training._device_run import device_run
 from jgc.training._feed import Feed
 from jgc.training._gradient import coded_gradient, mean_state
@@ -26,6 +28,7 @@ from jgc.training._loss import LossLike, ModelState, Params, as_loss
 from jgc.training._partitions import Batch, Partitions
 from jgc.training._placement import balance, device_coefficients, held_partitions
 from jgc.training._reached import reached
+from jgc.training._similarity import observed, with_probe, without_probe
 from jgc.training._state import TrainState, apply_gradient, positive_chunk, run_keys
 
 Tree = TypeVar("Tree")
@@ -57,7 +60,8 @@ def spmd(
 
     k need not be a multiple of the number of devices. With several processes
     (`jax.distributed`) the same lines run in each, and each reads the examples of its
-    own devices. The step compiles again for a job that gives a device more partitions.
+    own devices; the first run begins when all of them are there. The step compiles
+    again for a job that gives a device more partitions.
 
     Args:
         loss: `loss(params, examples)`, the losses of the examples, or of
@@ -145,12 +149,14 @@ def spmd(
             plan: CodingPlan,
             decoder: Decoder,
             answered: Bool[Array, " k"],
+            probing: SimilarityEstimator | None,
         ) -> tuple[TrainState, Array, dict[str, Array]]:
-            c = device_coefficients(
-                plan, worker_device, decoder(plan, answered), num_devices=mesh.size
-            )
+            weights = decoder(plan, answered)
+            if probing is not None:
+                weights = with_probe(weights, key, state.iteration)
+            c = device_coefficients(plan, worker_device, weights, num_devices=mesh.size)
             tracks = (None,) * (c.ndim - 2)
-            key = jax.random.fold_in(run_keys(key).loss, state.iteration)
+            of_loss = jax.random.fold_in(run_keys(key).loss, state.iteration)
             gradient, model_state, losses, metrics = jax.shard_map(
                 device_pass,
                 mesh=mesh,
@@ -166,11 +172,23 @@ def spmd(
                 # The check would sum gradients over devices in each trip of the loop,
                 # and refuses losses with loops of their own that start from constants.
                 check_vma=False,
-            )(state.params, state.model_state, key, shares, c, reached(plan, answered))
+            )(
+                state.params,
+                state.model_state,
+                of_loss,
+                shares,
+                c,
+                reached(plan, answered),
+            )
+            state = state._replace(model_state=model_state)
+            if probing is not None:
+                c = plan.coefficients(weights)
+                seen = observed(probing, state.similarity, c, gradient)
+                state = state._replace(similarity=seen)
+                gradient = without_probe(gradient, num_tracks=decoder.num_tracks)
             gradient = jax.tree.map(
                 lambda g, p: g.astype(p.dtype), gradient, state.params
             )
-            state = state._replace(model_state=model_state)
             state = apply_gradient(
                 optimizer, state, gradient, num_tracks=decoder.num_tracks
             )
@@ -184,6 +202,7 @@ def spmd(
 
     @contextmanager
     def open_run(job: Job) -> Iterator[Run]:
+        connect(mesh, param_axis)
         worker_device = balance(job.plan.batch_sizes, num_devices=mesh.size)
         name = worker_device.tobytes()
         update = updates.setdefault(name, make_update(worker_device))

@@ -22,6 +22,7 @@ class TrainState(NamedTuple):
         opt_state: of the optax transformation.
         stragglers: of the straggler model.
         code: of what follows the workers and re-designs the code; ().
+        similarity: of what follows ρ, `jgc.gradients.Similarity`; ().
         key: of the run; every iteration's keys come from it and from its number.
         iteration: how many have been made.
     """
@@ -31,6 +32,7 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
     stragglers: Any
     code: Any
+    similarity: Any
     key: Array
     iteration: Int[Array, ""]
 
@@ -47,6 +49,8 @@ class Report(NamedTuple):
             worker that sent its losses holds it. A path that simulates its stragglers
             knows those of all workers.
         metrics: of the loss, by name, the mean over the partitions known.
+        similarity: ρ of the partition gradients, estimated in the iterations before,
+            which this one was decoded by; NaN where it is not followed.
         details: what else a path saw.
     """
 
@@ -55,6 +59,7 @@ class Report(NamedTuple):
     seconds: float
     partition_losses: Float[np.ndarray, " n"]
     metrics: dict[str, float]
+    similarity: float = float("nan")
     details: Any = None
 
 
@@ -65,11 +70,12 @@ class RunKeys(NamedTuple):
     batches: Array
     loss: Array
     messages: Array
+    probes: Array
 
 
 def run_keys(key: Array) -> RunKeys:
     """The streams of the run's key; those of an iteration have its number folded in."""
-    return RunKeys(*(jax.random.fold_in(key, stream) for stream in range(4)))
+    return RunKeys(*(jax.random.fold_in(key, stream) for stream in range(5)))
 
 
 def init_state(
@@ -80,6 +86,7 @@ def init_state(
     model_state: ModelState = (),
     stragglers: Any = (),
     code: Any = (),
+    similarity: Any = (),
 ) -> TrainState:
     """The state before the first iteration.
 
@@ -90,6 +97,7 @@ def init_state(
         model_state: to start from, where the loss has one.
         stragglers: of a straggler model.
         code: of `Following`.
+        similarity: of `jgc.gradients.following`.
     """
 
     # A weakly typed leaf, such as jnp.array(0.5), would compile the step twice.
@@ -103,6 +111,7 @@ def init_state(
         opt_state=optimizer.init(params),
         stragglers=stragglers,
         code=code,
+        similarity=similarity,
         key=key,
         iteration=jnp.zeros((), jnp.int32),
     )

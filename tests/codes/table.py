@@ -87,6 +87,15 @@ CODES = [
         "cyclic_repetition",
         lambda p: codes.cyclic_repetition(p, num_partitions=N, num_stragglers=2),
     ),
+    Code(
+        "expander",
+        lambda p: codes.expander(p, num_partitions=N, replication=3, key=KEY),
+    ),
+    # The six pairs of four points. `margulis` has no code of six workers.
+    Code(
+        "block_design",
+        lambda p: codes.block_design(p, num_partitions=N, replication=3),
+    ),
 ]
 
 every_code = pytest.mark.parametrize("code", CODES, ids=lambda code: code.name)

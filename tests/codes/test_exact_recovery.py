@@ -31,6 +31,20 @@ def test_cyclic_repetition_recovers_from_any_k_minus_s(k):
         assert weight < 100
 
 
+@pytest.mark.parametrize(("k", "s"), [(5, 2), (8, 3), (9, 4), (9, 0), (12, 7)])
+def test_cyclic_repetition_is_the_cyclic_mds_code(k, s):
+    """[7], for k − s odd: shifts of one codeword of a BCH code, and 1 among them."""
+    plan = codes.cyclic_repetition([0.3] * k, num_partitions=k, num_stragglers=s)
+    sent = plan.encoding_matrix()
+    for row in range(k):
+        np.testing.assert_allclose(sent[row], np.roll(sent[0], row), atol=1e-12)
+    spectrum = np.abs(np.fft.fft(sent[0])) / np.abs(sent[0]).sum()
+    used = np.minimum(np.arange(k), k - np.arange(k)) <= (k - s - 1) // 2
+    assert spectrum[~used].max(initial=0) < 1e-12  # s roots, one after another
+    assert spectrum[used].min() > 1e-6
+    assert used.sum() == k - s
+
+
 @pytest.mark.parametrize(("k", "n"), [(5, 10), (5, 13), (5, 3), (6, 8)])
 def test_cyclic_repetition_in_blocks(k, n):
     plan = codes.cyclic_repetition([0.3] * k, num_partitions=n, num_stragglers=2)
@@ -68,12 +82,14 @@ def test_fractional_repetition_where_d_divides_k():
 
 
 @pytest.mark.parametrize("d", [0, 4, 1.5, "2", None])
+@pytest.mark.wrong_types
 def test_replication_error(d):
     with pytest.raises(ValueError, match="replication"):
         codes.fractional_repetition([0.3] * 3, num_partitions=3, replication=d)
 
 
 @pytest.mark.parametrize("s", [-1, 3, 1.5, "2", None])
+@pytest.mark.wrong_types
 def test_num_stragglers_error(s):
     with pytest.raises(ValueError, match="num_stragglers"):
         codes.cyclic_repetition([0.3] * 3, num_partitions=3, num_stragglers=s)

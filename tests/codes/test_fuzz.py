@@ -95,6 +95,7 @@ def _draw(data, name):
 @pytest.mark.parametrize("constructor", CONSTRUCTORS, ids=lambda f: f.__name__)
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
+@pytest.mark.wrong_types
 def test_an_error_or_a_valid_plan(constructor, data):
     parameters = inspect.signature(constructor).parameters
     arguments = {

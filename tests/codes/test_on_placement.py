@@ -122,6 +122,7 @@ def test_p_that_moved_far_warns():
         (np.eye(6, 7), "1 of 7 are on none, the first is partition 6"),
     ],
 )
+@pytest.mark.wrong_types
 def test_placement_errors(placement, message):
     with pytest.raises(ValueError, match=message):
         codes.on_placement(P, placement)

@@ -1,5 +1,6 @@
 """Row sums Y and the split of α into coefficients and weights."""
 
+import os
 import sys
 
 import numpy as np
@@ -71,6 +72,7 @@ def test_coefficients_stay_of_gradient_size_where_alpha_cancels():
     np.testing.assert_allclose(plan.alpha(), [[2, -2], [-1, 3]])
 
 
+@pytest.mark.skipif(bool(os.environ.get("JGC_TYPECHECK")), reason="adds a frame")
 def test_warning_is_given_where_the_plan_is_made():
     with pytest.warns(codes.NegativeCoefficientWarning) as record:
         codes.scheme_i([0.1, 0.9], num_partitions=3, batch_sizes=[1, 3])

@@ -137,6 +137,7 @@ def test_nobody_holds_anything():
         ({"weights": [1.0, np.nan, 2.0]}, r"weights must be finite, got weights\[1\]"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_edges_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         from_edges(**changes)

@@ -89,6 +89,7 @@ def test_traced_masks(plan):
 @pytest.mark.parametrize(
     "change", [np.float32, np.int32, lambda m: m[0], lambda m: m[None]]
 )
+@pytest.mark.wrong_types
 def test_masks_are_booleans_one_a_worker(plan, change):
     answered = change(np.ones(plan.num_workers, bool))
     messages = plan.encode(jnp.ones((plan.num_partitions, 2)))
@@ -139,6 +140,7 @@ def test_plans_are_compared_by_identity_and_hashable():
 
 
 @pytest.mark.parametrize("size", [1, -1, 1000])
+@pytest.mark.wrong_types
 def test_other_sizes_than_the_plans_are_refused(plan, size):
     n, k = plan.num_partitions, plan.num_workers
     with pytest.raises(ValueError, match="gradients must have a leading axis"):

@@ -23,8 +23,12 @@ def _random_graph(key, p, n):
     return codes.random_graph(p, num_partitions=n, key=key)
 
 
+def _expander(key, p, n):
+    return codes.expander(p, num_partitions=n, key=key, replication=3)
+
+
 every_random_code = pytest.mark.parametrize(
-    "make", [_bernoulli, _stochastic, _random_graph]
+    "make", [_bernoulli, _stochastic, _random_graph, _expander]
 )
 
 
@@ -44,6 +48,7 @@ def test_key_decides(make):
 @pytest.mark.parametrize(
     "key", [0, None, "key", jax.random.split(jax.random.key(0)), np.zeros(2)]
 )
+@pytest.mark.wrong_types
 def test_key_error(make, key):
     with pytest.raises(ValueError, match=r"key must be one jax\.random key"):
         make(key, np.full(6, 0.3), 6)
@@ -108,6 +113,7 @@ def test_stochastic_is_pairwise_balanced():
 
 
 @pytest.mark.parametrize("d", [0, 7, 1.5, [2, 2], "2", None, [[1] * 6]])
+@pytest.mark.wrong_types
 def test_stochastic_replication_error(d):
     with pytest.raises(ValueError, match="replication"):
         codes.stochastic(
@@ -148,6 +154,7 @@ def test_random_graphs_of_four_vertices_are_equally_likely():
 
 
 @pytest.mark.parametrize(("k", "n"), [(10, 4), (10, 21), (3, 1), (3, 2.0)])
+@pytest.mark.wrong_types
 def test_random_graph_size_error(k, n):
     with pytest.raises(ValueError, match="num_partitions"):
         codes.random_graph(np.full(k, 0.4), num_partitions=n, key=jax.random.key(0))

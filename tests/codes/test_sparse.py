@@ -168,6 +168,7 @@ def test_tolerance_error(options):
         codes.sparse(P, num_partitions=7, **options)
 
 
+@pytest.mark.wrong_types
 def test_sub_code_errors():
     with pytest.raises(ValueError, match="sub_code must be a constructor"):
         codes.sparse(P, num_partitions=7, sub_code="interval")

@@ -195,6 +195,7 @@ def test_a_function_of_ones_own(masks):
     [np.ones(8), np.ones(8, int), np.ones(7, bool), np.ones((1, 8), bool), True],
     ids=["floats", "ints", "7 workers", "trials first", "scalar"],
 )
+@pytest.mark.wrong_types
 def test_what_is_no_mask_is_named(name, answered):
     plan, decoder = PLANS["graph"], DECODERS[name]
     message = r"(?m)^answered must be booleans, one for each of the 8 workers, .*\)$"
@@ -219,6 +220,7 @@ def test_a_function_of_another_shape_is_refused():
         mine(plan, np.ones((2, 2), bool))
 
 
+@pytest.mark.wrong_types
 def test_coefficients_of_integers_are_refused():
     plan = jgc.CodingPlan.from_matrix([[0.5, 0.5]], p=[0.1])
 
@@ -226,6 +228,7 @@ def test_coefficients_of_integers_are_refused():
         plan.coefficients(np.array([1]))
 
 
+@pytest.mark.wrong_types
 def test_trials_are_refused_where_one_mask_is_decoded():
     plan = jgc.CodingPlan.from_matrix(np.eye(2), p=[0.1, 0.2])
 

@@ -71,6 +71,7 @@ def test_weights_of_1_are_the_papers_and_worse_where_many_answer():
     assert paper == pytest.approx(residual.exact(plan).relative, rel=1e-5)
 
 
+@pytest.mark.wrong_types
 def test_refusals():
     interval = codes.interval(P, num_partitions=8)
     with pytest.raises(ValueError, match="sums of gradients, a_ij = 1; interval has"):

@@ -78,6 +78,7 @@ def test_messages_without_a_sum_and_hostile_p():
 
 
 @pytest.mark.parametrize("value", [-1.0, np.nan, [1.0]])
+@pytest.mark.wrong_types
 def test_bad_noise_ratio(value):
     plan = codes.interval(P, num_partitions=10)
     with pytest.raises(ValueError, match="noise_ratio must be a number ≥ 0"):

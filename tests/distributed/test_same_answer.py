@@ -72,6 +72,9 @@ def assert_same(pool, job, model, optimizer, chunk_size=None):
             all_told.partition_losses[known],
             rtol=10 * model.tolerance,
         )
+        np.testing.assert_allclose(
+            report.similarity, all_told.similarity, rtol=10 * model.tolerance
+        )
     assert np.isnan(reports[-2].loss)
     np.testing.assert_allclose(
         reports[-1].loss, wanted[-1].loss, rtol=10 * model.tolerance
@@ -112,6 +115,27 @@ def test_models(pool, name, batch_size):
     plan = jgc.codes.interval(MODEL_P.get(name, P), num_partitions=N)
     job = Job(plan=plan, data=model.data(N, batch_size))
     assert_same(pool, job, model, optax.sgd(model.learning_rate))
+
+
+@pytest.mark.parametrize("tracks", [1, 2])
+def test_similarity(pool, tracks):
+    """ρ is followed, and the next iterations are decoded by it."""
+    model = logistic(N)._replace(tolerance=1e-4)
+    plan = jgc.codes.interval(P, num_partitions=N)
+    decoder = jgc.decoders.mixture(
+        [jgc.decoders.best_unbiased(plan, gradients=rho) for rho in (0.0, 0.3)]
+    )
+    optimizer = optax.sgd(0.1)
+    if tracks == 2:
+        decoder = jgc.decoders.two_track(plan, decoder=decoder)
+        optimizer = optim.two_track_adam(None, 0.1)
+    job = Job(
+        plan=plan,
+        data=model.data(N, 2),
+        decoder=decoder,
+        similarity=jgc.gradients.following(every=1),
+    )
+    assert_same(pool, job, model, optimizer)
 
 
 def test_two_tracks(pool):

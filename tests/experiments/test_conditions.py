@@ -146,6 +146,7 @@ def test_only_unbiased_codes_follow_p(config, tmp_path):
         ("stragglers.model", "shared_shocks", "the group of each"),
         ("following.estimator", "magic", "counting, forgetting"),
         ("following.memory", 1.0, "above 1"),
+        ("following.similarity_every", -1, "at least 0"),
     ],
 )
 def test_what_is_not_accepted(config, key, value, accepted):

@@ -7,6 +7,7 @@ import pytest
 import jgc
 from configs.decoding.comparison import get_config
 from experiments.decoding import errors, main, methods, settings, training
+from experiments.decoding.report import write_errors
 
 P = np.array([0.3, 0.05, 0.2, 0.1, 0.15, 0.25])
 
@@ -55,6 +56,33 @@ def test_smallest_run_writes_tables_where_best_unbiased_is_best(tmp_path):
         if decoder == "best_unbiased":
             fixed = found[(*case, "fixed")]["error"]
             assert row["floor"] * (1 - 1e-3) <= row["error"] <= fixed * (1 + 1e-6)
+
+
+def test_what_is_left_out_says_why(tmp_path, monkeypatch):
+    def reversed_signs(p, load, key):
+        return jgc.CodingPlan.from_matrix(-np.eye(p.size), p=p)
+
+    odd = methods.Code("odd", reversed_signs)
+    monkeypatch.setitem(methods.CODES, "odd", odd)
+    config = small()
+    config.codes, config.loads = ("odd", "block_design"), (4,)
+    config.decoders = ("normalised", "least_squares")
+    rows = errors.measure(config)
+    left_out = {
+        (row["code"], row["decoder"]): row["left_out"]
+        for row in rows
+        if row["left_out"]
+    }
+    assert set(left_out) == {
+        ("odd", "normalised"),
+        ("block_design", "every"),
+    }
+    assert "worker" in left_out["odd", "normalised"]
+    assert "6 (replication 3)" in left_out["block_design", "every"]
+    assert {row["similarity"] for row in rows if not row["left_out"]} == {0.0, 1.0}
+    write_errors(rows, tmp_path)
+    table = (tmp_path / "errors.md").read_text()
+    assert all(why in table for why in left_out.values())
 
 
 def test_errors_of_codes_told_a_wrong_p():

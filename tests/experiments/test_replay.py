@@ -65,7 +65,7 @@ def test_a_killed_replay_goes_on(tmp_path):
     arguments = (
         "replay",
         "--config=configs/replay/trace.py",
-        f"--trace={path}",
+        f"--config.trace={path}",
         f"--workdir={workdir}",
         "--config.methods=('advised','wait for all','first m, rescale')",
         "--config.references=('local steps','asynchronous SGD')",

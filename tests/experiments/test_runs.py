@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import chex
@@ -21,6 +22,7 @@ from experiments.train.report.two_track import pair_up
 from experiments.train.runs import (
     RESULT,
     design,
+    make_job,
     restore_params,
     train,
 )
@@ -126,6 +128,26 @@ def test_paths_log_the_same_run(tmp_path, config, task):
         run_to_end(task, config, tmp_path / name, path)
         logged.append(read_json_lines(tmp_path / name / "metrics.jsonl"))
     chex.assert_trees_all_close(*logged, rtol=1e-5)
+
+
+def test_similarity_is_followed_logged_and_drawn(tmp_path, config, task):
+    config.following.similarity_every = 2
+    config.schemes, config.deadlines, config.num_seeds = ("interval_best",), (4.0,), 1
+    settings.check(config)
+    (run,) = list_runs(config)
+    job = make_job(run, task, config)
+    assert job.decoder.follows_similarity
+    with RunProgress(1, config.num_iterations) as progress:
+        train(run, task, PATH, config, run_directory(tmp_path, run), progress)
+    rows = read_json_lines(run_directory(tmp_path, run) / "metrics.jsonl")
+    rho = [row["similarity"] for row in rows]
+    n = config.num_partitions
+    assert rho[0] == pytest.approx(1 / (1 + n), rel=1e-3)  # half of ‖g‖² is common
+    assert 5 < len(set(rho)) <= 11  # where enough answered to tell
+    write_report([run], tmp_path)
+    assert (tmp_path / "similarity.png").stat().st_size > 10_000
+    (group,) = read_groups([run], tmp_path)
+    np.testing.assert_array_equal(group.similarity, [rho])
 
 
 def test_result_and_metrics_of_a_run(tmp_path, config, task):
@@ -353,11 +375,20 @@ def test_logistic_regression_to_its_report(tmp_path, config):
         for run in runs:
             folder = run_directory(tmp_path, run)
             train(run, task, opened[run.optimizer], config, folder, progress)
+    first = read_groups(runs, tmp_path)[0].run
+    for seed, score in enumerate((0.25, 0.75)):  # one that no table knows
+        path = run_directory(tmp_path, replace(first, seed=seed)) / RESULT
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"my_score": score}))
     write_report(runs, tmp_path)
 
     table = (tmp_path / "table.md").read_text().splitlines()
     assert "accuracy" in table[0]
     assert "mAP" not in table[0]
+    assert [line.rsplit(" | ", 1)[1] for line in (table[0], *table[2:])] == [
+        "my score |",
+        "0.500 ± 0.250 |",
+        *["– |"] * 3,
+    ]
     assert len(table) == 2 + 1 + 3  # GD under Adam; SGC under Adam and two ratios
     accuracy = json.loads((run_directory(tmp_path, runs[0]) / RESULT).read_text())
     assert accuracy["accuracy"] > 0.65

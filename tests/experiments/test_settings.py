@@ -34,7 +34,7 @@ def test_defaults_are_accepted():
         ("clip_norm", -1.0, "0 is none"),
         ("runs_at_once", 0, "at least 1"),
         ("task", "magic", "detection, logistic"),
-        ("ray.deadline", 0.5, "else 0"),
+        ("ray.deadline", 0.5, "0 where stragglers.model is not"),
         ("data.shapes.num_train", 9, "at least num_partitions = 10"),
         ("logistic.num_train", 0, "at least 1"),
         ("logistic.regularizer", -1.0, "at least 0"),

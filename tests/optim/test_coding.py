@@ -103,12 +103,14 @@ def test_a_redesigned_plan_does_not_recompile():
         ({"weight": jnp.ones((3, 2)), "bias": (1, 2)}, {}, "got tuple"),
     ],
 )
+@pytest.mark.wrong_types
 def test_what_is_not_messages_is_named(updates, extra, message):
     optimizer = optim.coded_sgd(OPTIMAL, 0.1)
     with pytest.raises(ValueError, match=message):
         optimizer.update(updates, optimizer.init(PARAMS), PARAMS, **extra)
 
 
+@pytest.mark.wrong_types
 def test_without_a_plan_or_parameters():
     inputs = messages(OPTIMAL, 0)
     with pytest.raises(ValueError, match="give it to the constructor"):
@@ -152,6 +154,7 @@ def test_clipping_does_not_overflow():
 
 
 @pytest.mark.parametrize("max_norm", [0.0, -1.0, np.nan, np.inf, "1"])
+@pytest.mark.wrong_types
 def test_clipping_refuses(max_norm):
     with pytest.raises(ValueError, match="max_norm"):
         optim.clip_partitions(max_norm)

@@ -130,6 +130,7 @@ def test_moments_of_the_decoded_gradient(name):
         ({"gradients": related.gram(np.eye(3))}, "the plan's 10 partitions, got 3"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         enumerate_masks(PLANS["interval"], **options)

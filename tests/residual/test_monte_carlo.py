@@ -275,6 +275,7 @@ def test_progress_is_shown_when_asked(capsys):
         ({"key": 3}, "key must be one JAX random key"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_arguments(options, message):
     arguments = {"key": KEY, "plan": PLANS["interval"], "num_trials": 100} | options
     with pytest.raises(ValueError, match=message):

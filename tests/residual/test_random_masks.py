@@ -74,6 +74,7 @@ def test_block_sizes(k):
 
 
 @pytest.mark.parametrize("key", [None, 3, np.zeros(2)])
+@pytest.mark.wrong_types
 def test_bad_keys(key):
     with pytest.raises(ValueError, match="key must be one JAX random key"):
         random_masks.key_words(key)

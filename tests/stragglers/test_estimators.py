@@ -192,6 +192,7 @@ def observe(estimator, observation):
         (lambda: observe(estimation.forgetting(2, memory=5), [True]), r"shape \(2,\)"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=message):
         make()

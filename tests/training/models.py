@@ -161,7 +161,9 @@ def detector(num_partitions):
         valid=np.ones((num, 3), bool),
         crowd=np.zeros((num, 3), bool),
     )
-    model = ssdlite(num_classes=3, image_size=size, width=0.1, strides=(8, 16))
+    model = ssdlite(
+        num_classes=3, image_size=size, width=0.1, strides=(8,), norm="frozen"
+    )
 
     def loss(params, examples, key):
         flip = jax.random.bernoulli(key, shape=examples.image.shape[:1])
@@ -173,9 +175,16 @@ def detector(num_partitions):
         boxes = jnp.where(flip[:, None, None], flipped, examples.boxes)
         return model.loss(params, examples._replace(image=image, boxes=boxes))
 
+    def weight(shape):
+        """At random; the compilation of `init` takes as long as that of a step."""
+        if len(shape.shape) < 2:
+            return 1 + 0.1 * rng.normal(size=shape.shape).astype(np.float32)
+        fan_in = np.prod(shape.shape[:-1])
+        return rng.normal(0, fan_in**-0.5, shape.shape).astype(np.float32)
+
     return Model(
         partition_loss(loss, key=True),
-        jax.jit(model.init)(jax.random.key(0)),
+        jax.tree.map(weight, jax.eval_shape(model.init, jax.random.key(0))),
         examples,
         np.arange(num) // 2,
         learning_rate=0.01,

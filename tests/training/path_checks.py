@@ -1,15 +1,17 @@
 """Checks that need several devices, run by test_spmd.py in processes of their own.
 
-python -m tests.training.path_checks CHECK…
+python -m tests.training.path_checks CHECK… [--process ID ADDRESS]
 """
 
 import sys
+import time
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 import jgc
@@ -43,9 +45,11 @@ def whole(tree):
     return jax.tree.map(of_leaf, tree._replace(key=()))
 
 
-def train(path, job, model, steps=3):
+def train(path, job, model, steps=3, meanwhile=lambda: None):
+    """Where a run ends and what it reports; `meanwhile` comes before its first step."""
     reports = []
     with path(job) as run:
+        meanwhile()
         state = run.init(jax.random.key(0), model.params, model.model_state)
         for t in range(steps):
             state, report = run.step(state, answered(t))
@@ -55,25 +59,33 @@ def train(path, job, model, steps=3):
 
 def assert_same(model, job, *paths, steps=3, name=""):
     """All paths end where the first does, and report what it reports."""
-    (expected, seen), *others = [train(path, job, model, steps) for path in paths]
-    for state, reports in others:
-        chex.assert_trees_all_close(
-            state,
-            expected,
-            rtol=model.tolerance,
-            atol=model.tolerance,
-            custom_message=name,
+    expected, *others = [train(path, job, model, steps) for path in paths]
+    for found in others:
+        assert_alike(model, found, expected, name)
+
+
+def assert_alike(model, found, expected, name=""):
+    (state, reports), (expected_state, expected_reports) = found, expected
+    chex.assert_trees_all_close(
+        state,
+        expected_state,
+        rtol=model.tolerance,
+        atol=model.tolerance,
+        custom_message=name,
+    )
+    for report, first in zip(reports, expected_reports, strict=True):
+        np.testing.assert_array_equal(report.answered, first.answered)
+        for one, other in (
+            (report.partition_losses, first.partition_losses),
+            (report.loss, first.loss),
+        ):
+            np.testing.assert_allclose(one, other, rtol=10 * model.tolerance)
+        np.testing.assert_allclose(
+            report.similarity, first.similarity, rtol=10 * model.tolerance
         )
-        for report, first in zip(reports, seen, strict=True):
-            np.testing.assert_array_equal(report.answered, first.answered)
-            for found, wanted in (
-                (report.partition_losses, first.partition_losses),
-                (report.loss, first.loss),
-            ):
-                np.testing.assert_allclose(found, wanted, rtol=10 * model.tolerance)
-            assert report.metrics.keys() == first.metrics.keys()
-            for metric, value in first.metrics.items():
-                np.testing.assert_allclose(report.metrics[metric], value, rtol=1e-3)
+        assert report.metrics.keys() == first.metrics.keys()
+        for metric, value in first.metrics.items():
+            np.testing.assert_allclose(report.metrics[metric], value, rtol=1e-3)
 
 
 def schemes():
@@ -97,6 +109,28 @@ def of_model(name):
     for batch_size in (0, 1) if name == "detector" else (0, 2):
         job = Job(plan=plan, data=model.data(N, batch_size))
         assert_same(model, job, *paths, name=f"{name}, {batch_size}", steps=2)
+
+
+def similarity():
+    """ρ followed, by one track and by two, and used by a mixture of designs."""
+    model, plan = logistic(N)._replace(tolerance=1e-4), design("interval")
+    designs = [jgc.decoders.best_unbiased(plan, gradients=rho) for rho in (0.0, 0.3)]
+    mixed = jgc.decoders.mixture(designs)
+    for decoder, optimizer in (
+        (mixed, optax.sgd(0.1)),
+        (
+            jgc.decoders.two_track(plan, decoder=mixed),
+            optim.two_track_adam(None, 0.1),
+        ),
+    ):
+        job = Job(
+            plan=plan,
+            data=model.data(N, 2),
+            decoder=decoder,
+            similarity=jgc.gradients.following(every=2),
+        )
+        paths = [make(model.loss, optimizer) for make in (simulated, spmd)]
+        assert_same(model, job, *paths, steps=5, name=decoder.name)
 
 
 def two_tracks():
@@ -182,7 +216,79 @@ def own_examples():
             assert len(own) <= len(seen) <= most, (number, size)
 
 
+def models_in_processes():
+    """Every model on mini-batches, in two processes of which one comes late."""
+    assert jax.process_count() == 2
+    jobs, expected = {}, {}
+    for name, make in MODELS.items():
+        model = make(N)
+        data = model.data(N, batch_size=1 if name == "detector" else 2)
+        job = Job(plan=design("interval"), data=data)
+        jobs[name] = model, job, optax.sgd(model.learning_rate)
+
+    def simulate():
+        if jax.process_index() == 1 or expected:
+            return
+        began = time.monotonic()
+        for name, (model, job, optimizer) in jobs.items():
+            path = simulated(model.loss, optimizer)
+            expected[name] = train(path, job, model, steps=2)
+        # Gloo waits 30 seconds for a process with which it is not connected.
+        time.sleep(max(0, 35 - (time.monotonic() - began)))
+
+    for name, (model, job, optimizer) in jobs.items():
+        path = spmd(model.loss, optimizer)
+        found = train(path, job, model, steps=2, meanwhile=simulate)
+        multihost_utils.assert_equal(found[0], name)
+        if jax.process_index() == 0:
+            assert_alike(model, found, expected[name], name)
+
+
+def own_data_of_a_process():
+    """A process never reads what only the other one's workers hold."""
+    assert jax.process_count() == 2
+    model, optimizer = logistic(N), optax.sgd(0.5)
+    is_own = [d.process_index == jax.process_index() for d in jax.devices()]
+
+    class Recorded:
+        """A source that remembers the partitions that it was asked for."""
+
+        def __init__(self):
+            self.read = set()
+
+        def __len__(self):
+            return problems.NUM_EXAMPLES
+
+        def __getitem__(self, index):
+            self.read.add(model.assignment[index])
+            return jax.tree.map(lambda leaf: leaf[index], model.examples)
+
+    for name in ("interval", "straggler_free"):
+        plan, decoder = design(name), SCHEMES[name].decoder
+        device = jgc.training.balance(plan.batch_sizes, num_devices=len(is_own))
+        edges = zip(plan.edge_worker, plan.edge_partition, strict=True)
+        held = {int(j) for i, j in edges if is_own[device[i]]}
+        source = Recorded()
+        data = partitioned(source, model.assignment, num_partitions=N)
+        job = Job(plan=plan, data=data, decoder=decoder)
+        train(spmd(model.loss, optimizer), job, model, steps=1)
+        # Besides, four examples of the first partitions, to try the loss on.
+        tried = set(np.sort(model.assignment)[:4])
+        assert held <= source.read <= held | tried, (held, source.read)
+        assert not held >= set(range(N)) - tried
+
+
 def main(arguments):
+    if "--process" in arguments:
+        at = arguments.index("--process")
+        process, address = arguments[at + 1 :]
+        arguments = arguments[:at]
+        jax.distributed.initialize(
+            address,
+            num_processes=2,
+            process_id=int(process),
+            shutdown_timeout_seconds=60,
+        )
     for name in arguments:
         if name in MODELS:
             of_model(name)

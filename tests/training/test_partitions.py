@@ -190,6 +190,7 @@ def test_batches_of_arrays_are_part_of_a_compiled_loop():
         ({"assignment": PARTITION - 1}, r"assignment must lie in \[0, 3\)"),
     ],
 )
+@pytest.mark.wrong_types
 def test_wrong_arguments_are_named(arguments, message):
     accepted = {"assignment": PARTITION, "num_partitions": 3}
     with pytest.raises(ValueError, match=message):
@@ -197,6 +198,7 @@ def test_wrong_arguments_are_named(arguments, message):
 
 
 @pytest.mark.parametrize("numbers", [[], [0, 0], [3], [[0, 1]]])
+@pytest.mark.wrong_types
 def test_wrong_selections_are_named(numbers):
     with pytest.raises(ValueError, match="numbers must be"):
         cut(1).select(numbers)

@@ -153,13 +153,17 @@ def test_mini_batches_have_the_full_gradient_as_their_mean():
 
 
 def test_a_run_that_is_resumed_ends_at_the_same_bits():
+    plan = PLANS["interval"]
+    designs = [jgc.decoders.best_unbiased(plan, gradients=rho) for rho in (0.0, 0.5)]
     job = Job(
-        plan=PLANS["interval"],
+        plan=plan,
+        decoder=jgc.decoders.mixture(designs),
         data=data(batch_size=2),
         stragglers=jgc.stragglers.markov(P, mean_burst=5),
         following=Following(
-            estimator=jgc.stragglers.estimation.forgetting(5, memory=10), every=3
+            estimator=jgc.stragglers.estimation.forgetting(5, memory=10), every=6
         ),
+        similarity=jgc.gradients.following(every=2),
     )
     path = simulated(problems.loss, optax.adam(0.1))
     with path(job) as run:
@@ -177,7 +181,9 @@ def test_a_run_that_is_resumed_ends_at_the_same_bits():
             again, repeated = run.step(again)
     chex.assert_trees_all_equal(again.params, state.params)
     chex.assert_trees_all_equal(again.code, state.code)
+    chex.assert_trees_all_equal(again.similarity, state.similarity)
     assert repeated.loss == report.loss
+    assert 0 < repeated.similarity == report.similarity < 1
 
 
 def test_what_is_followed_is_redesigned_for():
@@ -257,6 +263,7 @@ def normalised(params, examples):
         ),
     ],
 )
+@pytest.mark.wrong_types
 def test_a_loss_that_is_none_is_refused_before_training(loss, message):
     with (
         pytest.raises(ValueError, match=message),
@@ -291,6 +298,7 @@ def test_a_partition_loss_may_mix_what_a_plain_one_may_not():
         (np.ones(4, bool), "one for each of the 5 workers"),
     ],
 )
+@pytest.mark.wrong_types
 def test_masks_that_are_none(answered, message):
     job = Job(plan=PLANS["interval"], data=data())
     with simulated(problems.loss, optax.sgd(0.1))(job) as run:
@@ -311,6 +319,7 @@ def test_masks_that_are_none(answered, message):
         ),
     ],
 )
+@pytest.mark.wrong_types
 def test_jobs_whose_parts_do_not_fit(change, message):
     parts = {name: make() for name, make in change.items()}
     with pytest.raises(ValueError, match=message):
@@ -320,6 +329,7 @@ def test_jobs_whose_parts_do_not_fit(change, message):
 @pytest.mark.parametrize(
     "coefficients", [np.ones(5), np.ones(N, bool), np.ones((2, N + 1))]
 )
+@pytest.mark.wrong_types
 def test_coefficients_of_another_kind(coefficients):
     batch = data().batch(KEY, 0)
     with pytest.raises(ValueError, match="coefficients must be numbers"):

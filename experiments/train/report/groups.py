@@ -33,6 +33,7 @@ class Group(NamedTuple):
         results: `result.json` of each seed.
         loss: the training loss of each seed and iteration.
         validation: the validation losses that were taken.
+        similarity: ρ of each seed and iteration; None where it was not followed.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Group(NamedTuple):
     results: list[dict[str, Any]]
     loss: Float[np.ndarray, "seeds iterations"]
     validation: Curve
+    similarity: Float[np.ndarray, "seeds iterations"] | None
 
     @property
     def training(self) -> Curve:
@@ -74,8 +76,18 @@ def read_groups(runs: list[RunSpec], workdir: Path) -> list[Group]:
         results = [json.loads((folder / RESULT).read_text()) for folder in folders]
         rows = [read_json_lines(folder / METRICS) for folder in folders]
         loss = np.array([[row["loss"] for row in own] for own in rows])
-        title = results[0]["title"]
-        groups.append(Group(title, members[0], results, loss, _validation(rows)))
+        is_followed = "similarity" in rows[0][0]
+        rho = [[row.get("similarity") for row in own] for own in rows]
+        groups.append(
+            Group(
+                results[0]["title"],
+                members[0],
+                results,
+                loss,
+                _validation(rows),
+                np.array(rho) if is_followed else None,
+            )
+        )
     return groups
 
 

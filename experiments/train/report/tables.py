@@ -9,9 +9,11 @@ from experiments.train.report import two_track as two_track_report
 from experiments.train.report.curves import draw_curves
 from experiments.train.report.findings import write_findings
 from experiments.train.report.groups import Group, read_groups
+from experiments.train.report.similarity import write_similarity
 from experiments.train.specs import RunSpec
 from jgc._files import write_atomically
 
+# Printed, in this order; the files have every other score as well.
 _COLUMNS = {
     "final_loss": "training loss",
     "final_validation_loss": "validation loss",
@@ -32,14 +34,57 @@ _DESIGNED = ("load", "relative_error_aligned", "relative_error_orthogonal")
 def write_report(runs: list[RunSpec], workdir: Path) -> None:
     """Prints tables and findings and writes them, and pictures of the losses.
 
-    `table.md`, `table.csv`, `findings.md`; of the training and the validation loss
-    `convergence.png` and `validation.png`, or `convergence-1.png` and so on where
-    panels do not fit one page; where there are optimizers of one and of two tracks,
+    `table.md` and `table.csv`, with every score of the runs; `findings.md`; of the
+    training and the validation loss `convergence.png` and `validation.png`, or
+    `convergence-1.png` and so on where panels do not fit one page; where ρ was
+    followed, `similarity.png`; where there are optimizers of one and of two tracks,
     `two_track.md`, and `noise_ratios.png` if there are several Λ.
     """
     groups = read_groups(runs, workdir)
+    scores = _scores(groups)
+    known = [name for name in _COLUMNS if name in scores]
+    others = [name for name in scores if name not in _COLUMNS]
+    title = "Mean over seeds ± standard deviation"
+    print_table(*_table(groups, known), title=title, width=120)
+    write_markdown(workdir / "table.md", *_table(groups, known + others))
+    write_atomically(workdir / "table.csv", _csv(groups))
+    training = draw_curves(groups, lambda group: group.training, name="training loss")
+    write_pages(workdir / "convergence.png", training, dpi=150)
+    validation = draw_curves(
+        groups, lambda group: group.validation, name="validation loss"
+    )
+    write_pages(workdir / "validation.png", validation, dpi=150)
+    followed = [group for group in groups if group.similarity is not None]
+    if followed:
+        write_similarity(followed, workdir)
+    pairs = two_track_report.pair_up(groups)
+    if pairs:
+        two_track_report.write_table(pairs, workdir)
+    if len({group.run.noise_ratio for group, _ in pairs}) > 1:
+        two_track_report.write_noise_ratios(pairs, workdir)
+    write_findings(groups, workdir)
+
+
+def _scores(groups: list[Group]) -> list[str]:
+    """The names of all numbers that some run left."""
+    return list(
+        dict.fromkeys(
+            name
+            for group in groups
+            for result in group.results
+            for name, value in result.items()
+            if isinstance(value, int | float)
+        )
+    )
+
+
+def _table(
+    groups: list[Group], columns: list[str]
+) -> tuple[list[str], list[list[str]]]:
+    """The header and a row a group."""
     several = len({group.run.optimizer for group in groups}) > 1
-    columns = [name for name in _COLUMNS if name in groups[0].results[0]]
+    header = ["scheme", "deadline", *(["optimizer"] if several else [])]
+    header += [_COLUMNS.get(name, name.replace("_", " ")) for name in columns]
     rows = [
         [
             group.title,
@@ -49,27 +94,12 @@ def write_report(runs: list[RunSpec], workdir: Path) -> None:
         ]
         for group in groups
     ]
-    header = ["scheme", "deadline", *(["optimizer"] if several else [])]
-    header += [_COLUMNS[name] for name in columns]
-    title = "Mean over seeds ± standard deviation"
-    print_table(header, rows, title=title, width=120)
-    write_markdown(workdir / "table.md", header, rows)
-    write_atomically(workdir / "table.csv", _csv(groups))
-    training = draw_curves(groups, lambda group: group.training, name="training loss")
-    write_pages(workdir / "convergence.png", training, dpi=150)
-    validation = draw_curves(
-        groups, lambda group: group.validation, name="validation loss"
-    )
-    write_pages(workdir / "validation.png", validation, dpi=150)
-    pairs = two_track_report.pair_up(groups)
-    if pairs:
-        two_track_report.write_table(pairs, workdir)
-    if len({group.run.noise_ratio for group, _ in pairs}) > 1:
-        two_track_report.write_noise_ratios(pairs, workdir)
-    write_findings(groups, workdir)
+    return header, rows
 
 
 def _cell(group: Group, column: str) -> str:
+    if any(column not in result for result in group.results):
+        return "–"
     if column in _DESIGNED:
         return f"{group.mean(column):.3g}"
     spread = f" ± {group.spread(column):.3f}" if len(group.results) > 1 else ""
@@ -84,9 +114,12 @@ def _csv(groups: list[Group]) -> str:
     """Every run's numbers, one run a line."""
     text = io.StringIO()
     results = [result for group in groups for result in group.results]
-    fields = [name for name in results[0] if name != "run"]
+    fields = list(dict.fromkeys(name for result in results for name in result))
+    fields.remove("run")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*results[0]["run"], *fields])
     for result in results:
-        writer.writerow([*result["run"].values(), *(result[name] for name in fields)])
+        writer.writerow(
+            [*result["run"].values(), *(result.get(name) for name in fields)]
+        )
     return text.getvalue()

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from jgc._plan import AnyArray, CodingPlan
 from jgc._pytree import pytree
-from jgc.decoders._decoder import Answered, Decoder, Weights, float_dtype
+from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
 from jgc.decoders._tilted.projections import Projection, Side, Solution
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Tilted(Decoder):
         """K of the plan that it was designed for."""
         return self.projection.num_workers
 
-    def weights(self, plan: CodingPlan, answered: Answered) -> Weights:
+    def weights(self, plan: CodingPlan, answered: Mask) -> Weights:
         dtype = float_dtype()
         flat = answered.reshape(answered.shape[0], -1)
         solution = combined(
@@ -118,7 +118,7 @@ def combined(
     tilts: Side,
     common: Float[Array, " size"] | None,
     levels: Float[Array, " sides"],
-    similarity: float | Float[Array, " sides"],
+    similarity: float | Float[Array, ""] | Float[Array, " sides"],
     answered: Bool[Array, "k trials"],
 ) -> Solution:
     """The solutions v of `Tilted`, for several λ̃, γ and maybe ρ at once."""

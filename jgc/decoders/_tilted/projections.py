@@ -11,7 +11,7 @@ target itself, for graphs). What `solve` returns is linear in it.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,7 @@ Side = Float[Array, "sides size"]
 Solution = Float[Array, "sides size trials"]
 
 
+@runtime_checkable
 class Projection(Protocol):
     """Π_I of any targets, for any masks; a pytree."""
 

@@ -1,6 +1,6 @@
 """One example as it is stored, whatever stores it."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -30,6 +30,7 @@ class Record(NamedTuple):
     is_crowd: Bool[np.ndarray, " O"]
 
 
+@runtime_checkable
 class Records(Protocol):
     """The records of a split by image id; any thread may read."""
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 import jax
 import numpy as np
 from jaxtyping import Bool
+from numpy.typing import ArrayLike
 
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
@@ -114,7 +115,7 @@ _Tree = TypeVar("_Tree")
 def _stacked(trees: Sequence[_Tree]) -> _Tree:
     """Leaves along a new first axis; short ones end in zeros: no edges or holders."""
 
-    def stack(*leaves: np.ndarray) -> np.ndarray:
+    def stack(*leaves: ArrayLike) -> np.ndarray:
         longest = max(np.shape(leaf)[:1] for leaf in leaves)
         padded = [
             np.pad(leaf, [(0, longest[0] - leaf.shape[0])] + [(0, 0)] * (leaf.ndim - 1))

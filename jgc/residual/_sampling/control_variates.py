@@ -41,7 +41,7 @@ def partitions_lost(
 ) -> Int[Array, " trials"]:
     """How many partitions nobody who answered holds."""
     held = jnp.asarray(plan.edge_coefficient) != 0
-    placement = replace(plan, edge_coefficient=held)
+    placement = replace(plan, edge_coefficient=held.astype(jnp.float32))
     copies = coefficients_of(placement, mask.astype(jnp.float32))
     return (copies < 0.5).sum(axis=0)
 

@@ -1,7 +1,6 @@
 """Running moments of streams of numbers, without cancellation."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -22,7 +21,7 @@ class Moments:
     powers: Float[np.ndarray, "*streams 3"]
 
     @classmethod
-    def empty(cls, *streams: int) -> Self:
+    def empty(cls, *streams: int) -> "Moments":
         return cls(0, np.zeros(streams), np.zeros((*streams, 3)))
 
     def merged(self, other: "Moments") -> "Moments":

@@ -3,8 +3,8 @@
 import importlib.util
 import sys
 import time
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import Any
 
 from jgc import _extras as extras
 
@@ -33,7 +33,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         return self
 
     def update(self, trials: int, relative_error: float) -> None:
@@ -50,12 +50,7 @@ class Progress:
             error=f"relative standard error {relative_error:.2g}{goal}",
         )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 

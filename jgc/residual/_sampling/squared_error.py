@@ -112,7 +112,7 @@ def error_evaluator(
 
 def _compressed(
     plan: CodingPlan, model: Gradients
-) -> Float[np.ndarray, "k+1 rank"] | None:
+) -> Float[np.ndarray, "{plan.num_workers}+1 rank"] | None:
     """H = [w A; −1ᵀ] F, with orthogonal transforms applied to leave few columns."""
     k, n = plan.num_workers, plan.num_partitions
     worker, partition = np.asarray(plan.edge_worker), np.asarray(plan.edge_partition)

@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from jgc import _checks
+from jgc._plan import AnyArray
 from jgc.stragglers._latency import positive_deadline
 from jgc.stragglers.estimation._prior import JEFFREYS, BetaPrior
 
@@ -37,7 +38,7 @@ class Estimator(NamedTuple):
     """
 
     init: Callable[[], State]
-    update: Callable[[State, Array], State]
+    update: Callable[[State, AnyArray], State]
     probabilities: Callable[[State], Float[Array, " k"]]
 
 
@@ -96,7 +97,7 @@ def counting(
         empty = jnp.zeros((size, k), bool)
         return _Window(jnp.zeros(k, jnp.int32), jnp.zeros((), jnp.int32), empty)
 
-    def update(state: _Window, mask: Bool[Array, " k"]) -> _Window:
+    def update(state: _Window, mask: Bool[AnyArray, " k"]) -> _Window:
         is_late = ~_observed(mask, k)
         row = state.rounds % size
         # Rows that no round has filled are false, and leave nothing behind.
@@ -140,7 +141,7 @@ def forgetting(
     def init() -> _Discounted:
         return _Discounted(jnp.zeros(k), jnp.zeros(()))
 
-    def update(state: _Discounted, mask: Bool[Array, " k"]) -> _Discounted:
+    def update(state: _Discounted, mask: Bool[AnyArray, " k"]) -> _Discounted:
         late = kept * state.late + ~_observed(mask, k)
         return _Discounted(late, kept * state.rounds + 1)
 
@@ -175,7 +176,7 @@ def censored_shifted_exponential(num_workers: int, *, deadline: float) -> Estima
         none = jnp.zeros((), jnp.int32)
         return _Latencies(zeros + tau, zeros, jnp.zeros(k, jnp.int32), none)
 
-    def update(state: _Latencies, latencies: Float[Array, " k"]) -> _Latencies:
+    def update(state: _Latencies, latencies: Float[AnyArray, " k"]) -> _Latencies:
         is_answer = latencies <= tau
         seconds = jnp.where(is_answer, latencies, tau).astype(state.mean.dtype)
         rounds = state.rounds + 1
@@ -220,7 +221,7 @@ def _run(estimator: Estimator, observations: Array) -> Float[Array, " k"]:
     return estimator.probabilities(state)
 
 
-def _observed(mask: Bool[Array, " k"], num_workers: int) -> Bool[Array, " k"]:
+def _observed(mask: Bool[AnyArray, " k"], num_workers: int) -> Bool[Array, " k"]:
     """The mask, or an error for what is none: latencies, or other workers."""
     mask = jnp.asarray(mask)
     if mask.shape != (num_workers,) or jnp.issubdtype(mask.dtype, jnp.inexact):
@@ -231,7 +232,7 @@ def _observed(mask: Bool[Array, " k"], num_workers: int) -> Bool[Array, " k"]:
     return mask.astype(bool)
 
 
-def _count(state: _Counts, mask: Bool[Array, " k"]) -> _Counts:
+def _count(state: _Counts, mask: Bool[AnyArray, " k"]) -> _Counts:
     is_late = ~_observed(mask, state.late.size)
     return _Counts(state.late + is_late.astype(jnp.int32), state.rounds + 1)
 

@@ -75,7 +75,9 @@ def check_independence(
     each = np.arange(workers)
     rng = np.random.default_rng(seed)
 
-    def variance(shifts: Int[np.ndarray, "*draws k"], axis: int) -> np.ndarray:
+    def variance(
+        shifts: Int[np.ndarray, "*draws k"], axis: int
+    ) -> np.ndarray | np.float64:
         del axis  # the last
         return shifted[each, shifts].sum(-2, dtype=np.int32).var(-1)
 
@@ -117,7 +119,9 @@ def check_bursts(
     """
     is_late = ~_masks(masks)
 
-    def repeats(order: Int[np.ndarray, "*draws T"], axis: int) -> np.ndarray:
+    def repeats(
+        order: Int[np.ndarray, "*draws T"], axis: int
+    ) -> np.ndarray | np.float64:
         del axis  # the last
         late = is_late[order]
         before, after = late[..., :-1, :], late[..., 1:, :]
