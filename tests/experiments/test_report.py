@@ -25,6 +25,7 @@ def group(scheme, ends, *, ap):
         results=results,
         loss=np.zeros((2, 40)),
         validation=Curve(times, values),
+        similarity=None,
     )
 
 
