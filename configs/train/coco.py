@@ -3,8 +3,9 @@ r"""All schemes on COCO, or a part of it, at the paper's learning rate.
     python -m experiments.train --config=configs/train/coco.py --workdir=runs/coco \
     --config.data.directory=/path/to/coco
 
-Prints COCO's 12 numbers of every run. Forty steps from scratch show how the losses
-compare; scores of interest need --config.num_iterations in the thousands.
+COCO's 12 numbers of every run are in its `scores.txt`. Forty steps from scratch show
+how the losses compare; scores of interest need --config.num_iterations in the
+thousands.
 """
 
 from ml_collections import ConfigDict

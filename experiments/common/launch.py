@@ -20,7 +20,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
-from experiments.common import compilation, processes, stopping
+from experiments.common import compilation, memory, processes, stopping
 from experiments.common.errors import InputError
 from experiments.common.workdir import check_same_experiment, claim, locked
 
@@ -51,12 +51,15 @@ def experiment(
     flags.DEFINE_string("workdir", None, "where results go", required=True)
     flags.mark_flag_as_required("config")
     compilation.define_flags()
+    memory.define_flags()
     if several_processes:
         processes.define_flags()
 
     def main() -> None:
         values = flags.FLAGS
         config, workdir = values.config, Path(values.workdir)
+        if values.keep_freed_memory:
+            memory.keep_freed()
         if several_processes:
             processes.join(
                 values.coordinator, values.num_processes, values.process_index

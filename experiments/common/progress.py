@@ -1,6 +1,7 @@
 """Progress of many runs: loss, rate and time left, on a terminal or in a log."""
 
 import logging
+import threading
 import time
 
 from rich.console import Console
@@ -17,8 +18,12 @@ _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOG_LINES = 15.0
 
 
+class Abandoned(Exception):
+    """Another run failed, so that this one ends too."""
+
+
 class RunProgress:
-    """Counts iterations over all runs; a context manager.
+    """Counts iterations over all runs, in any threads; a context manager.
 
     A bar where standard error is a terminal, else a log line now and then.
     """
@@ -35,13 +40,12 @@ class RunProgress:
         """
         self._is_shown = is_shown
         self._total = num_runs * iterations_per_run
-        self._iterations_per_run = iterations_per_run
-        self._runs_started = 0
+        self._lock = threading.Lock()
+        self._is_abandoned = False
         self._done = 0
         self._computed = 0  # here, not in an earlier process
         self._began: float | None = None  # after the first, which compiles
         self._logged = time.monotonic()
-        self._run_name = ""
         console = Console(stderr=True)
         self._bar = _Bar(
             TextColumn("{task.description}"),
@@ -65,17 +69,30 @@ class RunProgress:
     def __exit__(self, *exception: object) -> None:
         self._bar.stop()
 
+    def abandon(self) -> None:
+        """Ends runs in other threads at their next iteration, by `Abandoned`."""
+        self._is_abandoned = True
+
     def start_run(self, name: str, iteration: int) -> None:
-        """The next run begins, at `iteration` if it was resumed."""
-        self._run_name = name
-        self._done = self._runs_started * self._iterations_per_run + iteration
-        self._runs_started += 1
-        self._bar.update(self._task, description=name, completed=self._done)
+        """A run begins, at `iteration` if it was resumed."""
+        with self._lock:
+            self._done += iteration
+            self._bar.update(self._task, description=name, completed=self._done)
         if iteration and self._is_shown:
             _LOG.info("%s: resumed after iteration %d", name, iteration)
 
-    def advance(self, loss: float) -> None:
-        """One more iteration of the current run, with its loss."""
+    def advance(self, name: str, loss: float) -> None:
+        """One more iteration of a run, with its loss.
+
+        Raises:
+            Abandoned: another run failed.
+        """
+        if self._is_abandoned:
+            raise Abandoned
+        with self._lock:
+            self._advance(name, loss)
+
+    def _advance(self, name: str, loss: float) -> None:
         self._done += 1
         now = time.monotonic()
         if self._began is None:
@@ -83,14 +100,16 @@ class RunProgress:
             return
         self._computed += 1
         rate = self._computed / max(now - self._began, 1e-9)
-        self._bar.update(self._task, completed=self._done, loss=loss, rate=rate)
+        self._bar.update(
+            self._task, description=name, completed=self._done, loss=loss, rate=rate
+        )
         if not self._is_shown or not self._bar.disable:
             return
         if now - self._logged > _SECONDS_BETWEEN_LOG_LINES:
             self._logged = now
             _LOG.info(
                 "%s: %d/%d iterations of all runs, loss %.4f, %.1f it/s, %d s left",
-                self._run_name,
+                name,
                 self._done,
                 self._total,
                 loss,

@@ -1,7 +1,7 @@
-"""The optimizers that a config can name."""
+"""The optimizers that a config can name, and their learning rates over time."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optax
 
@@ -12,7 +12,7 @@ class Optimizer(NamedTuple):
     """An optimizer, and whether it looks at a second estimate of the gradient.
 
     Attributes:
-        make: `make(learning_rate)`, the optax transformation.
+        make: `make(learning_rate)`, a number or a schedule: the optax transformation.
         learning_rate: what a config starts from: the paper's.
         title: its name in print.
         single_track: for an optimizer of two tracks, whose second moment is of
@@ -20,7 +20,7 @@ class Optimizer(NamedTuple):
             where nothing straggles. None for the others.
     """
 
-    make: Callable[[float], optax.GradientTransformation]
+    make: Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
     learning_rate: float
     title: str
     single_track: str | None = None
@@ -39,3 +39,34 @@ OPTIMIZERS: dict[str, Optimizer] = {
 }
 
 DEFAULT = "sgd"
+
+SCHEDULES = ("constant", "cosine")
+
+
+def make_optimizer(name: str, config: Any) -> optax.GradientTransformation:
+    """The optimizer as `config` has it: clipped, at a learning rate that changes.
+
+    Args:
+        name: of `OPTIMIZERS`.
+        config: learning_rates[name], the highest; schedule, warmup_iterations,
+            num_iterations and clip_norm.
+    """
+    optimizer = OPTIMIZERS[name].make(
+        _learning_rate(config.learning_rates[name], config)
+    )
+    if not config.clip_norm:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+
+
+def _learning_rate(highest: float, config: Any) -> optax.Schedule:
+    """Rises evenly from iteration 1 on, then stays or falls to 0 by half a cosine."""
+    warmup = config.warmup_iterations
+    left = config.num_iterations - warmup
+    later = optax.constant_schedule(highest)
+    if config.schedule == "cosine":
+        later = optax.cosine_decay_schedule(highest, left)
+    if not warmup:
+        return later
+    rising = optax.linear_schedule(highest / (warmup + 1), highest, warmup)
+    return optax.join_schedules([rising, later], [warmup])

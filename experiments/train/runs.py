@@ -24,6 +24,7 @@ from experiments.common.schemes import (
     read_plan,
     read_rule,
 )
+from experiments.common.threads import OneAtFirst
 from experiments.train.specs import RunSpec, keys_of
 from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines, write_atomically
@@ -35,6 +36,14 @@ _LOG = logging.getLogger(__name__)
 _NUM_TRIALS = 100_000
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
+SCORES = "scores.txt"
+# Of a result, what its line in the log has.
+_IN_ONE_LINE = {
+    "final_validation_loss": "validation loss",
+    "ap": "mAP",
+    "found": "found",
+    "accuracy": "accuracy",
+}
 
 
 def design(run: RunSpec, config: Any) -> tuple[jgc.CodingPlan, StragglerModel | None]:
@@ -79,6 +88,7 @@ def train(
     config: Any,
     directory: Path,
     progress: RunProgress,
+    first: OneAtFirst | None = None,
 ) -> None:
     """Trains to the end from the newest checkpoint, and leaves `result.json`.
 
@@ -91,7 +101,9 @@ def train(
         config: of the experiment.
         directory: the run's own.
         progress: told of every iteration.
+        first: shared by the runs of all threads, where there are several.
     """
+    first = first or OneAtFirst()
     keys, job = keys_of(run.seed), make_job(run, task, config)
     with ExitStack() as stack:
         own = stack.enter_context(path(job))
@@ -105,7 +117,8 @@ def train(
             metrics = stack.enter_context(MetricsWriter(directory, resume_from=start))
         for iteration in range(start + 1, config.num_iterations + 1):
             is_last = iteration == config.num_iterations
-            state, report = own.step(state)
+            with first("step"):
+                state, report = own.step(state)
             _check_finite(run, iteration, job.plan, report)
             row = {
                 "loss": report.loss,
@@ -116,17 +129,19 @@ def train(
                 row["similarity"] = report.similarity
             if is_last or iteration % config.evaluate_every == 0:
                 params = processes.on_host(state.params)
-                row["validation_loss"] = float(task.validation_loss(params))
+                with first("validation"):
+                    row["validation_loss"] = float(task.validation_loss(params))
             if metrics is not None:
                 metrics.write(iteration, **row)
-            progress.advance(report.loss)
+            progress.advance(run.name, report.loss)
             if is_last or iteration % config.checkpoint_every == 0:
                 if metrics is not None:
                     metrics.flush()  # a checkpoint promises the metrics up to it
                 checkpoints.save(iteration, state)
         params = processes.on_host(state.params)
         _write_params(directory, params, iteration=config.num_iterations)
-    scores = task.score(params)
+    with first("score"):
+        scores = task.score(params)
     if processes.is_writer():
         _write_result(run, config, directory, scores)
 
@@ -135,7 +150,7 @@ def _write_result(
     run: RunSpec, config: Any, directory: Path, scores: dict[str, Any]
 ) -> None:
     if "summary" in scores:
-        _LOG.info("%s:\n%s", run.name, scores.pop("summary"))
+        write_atomically(directory / SCORES, scores.pop("summary"))
     (plan, truth), scheme = design(run, config), find_scheme(run.scheme, config)
     result = {
         "run": dataclasses.asdict(run),
@@ -146,6 +161,11 @@ def _write_result(
         **scores,
     }
     write_atomically(directory / RESULT, json.dumps(result, indent=2) + "\n")
+    shown = {
+        title: result[name] for name, title in _IN_ONE_LINE.items() if name in result
+    }
+    numbers = (f"{title} {value:.3f}" for title, value in shown.items())
+    _LOG.info("%s: %s", run.name, ", ".join(numbers))
 
 
 def _under(plan: jgc.CodingPlan, truth: StragglerModel | None) -> jgc.CodingPlan:

@@ -14,7 +14,7 @@ from experiments.common.checks import (
     require_straggler_settings,
 )
 from experiments.common.schemes import PLAN_FILE, SCHEMES, find_scheme, holds_option
-from experiments.train.optimizers import DEFAULT, OPTIMIZERS
+from experiments.train.optimizers import DEFAULT, OPTIMIZERS, SCHEDULES
 from experiments.train.paths import PATHS
 from experiments.train.tasks import TASKS
 
@@ -54,12 +54,19 @@ def default() -> ConfigDict:
     config.learning_rates = ConfigDict(
         {name: optimizer.learning_rate for name, optimizer in OPTIMIZERS.items()}
     )
+    # The learning rates above are the highest: reached after a warm-up of so many
+    # iterations, and then kept ("constant") or lowered to 0 ("cosine").
+    config.schedule = "constant"
+    config.warmup_iterations = 0
+    config.clip_norm = 0.0  # longer gradients are shortened to it; 0: none are
     # Λ of (42), one run each, for optimizers of two tracks.
     config.noise_ratios = (1.0,)
     config.num_iterations = 200
     # Examples of each partition in an iteration, drawn anew (C.4.1); 0: all.
     config.batch_size = 0
     config.chunk_size = 0  # examples in one pass; 0: all. Less memory, same gradient
+    # Threads that share the cores, a run each: small models leave cores idle.
+    config.runs_at_once = 1
     config.evaluate_every = 50  # iterations between validation losses
     config.checkpoint_every = 50  # iterations between checkpoints
 
@@ -96,6 +103,11 @@ def default() -> ConfigDict:
     config.data.shapes.num_train = 40
     config.data.shapes.num_validation = 20
     config.data.shapes.image_size = 64  # pixels of the longer side
+    # The rest as in `jgc.detection.data.generate_shapes`.
+    config.data.shapes.max_objects = 6
+    config.data.shapes.min_diameter = 0.1
+    config.data.shapes.max_diameter = 0.6
+    config.data.shapes.hue_range = 1.0
     config.data.shapes.seed = 0
 
     # See `jgc.detection.ssdlite` and `jgc.detection.retinanet`; empty: their defaults.
@@ -147,6 +159,7 @@ def check(config: ConfigDict) -> None:
         "num_partitions",
         "num_seeds",
         "num_iterations",
+        "runs_at_once",
         "evaluate_every",
         "checkpoint_every",
         "data.max_objects",
@@ -196,6 +209,19 @@ def check(config: ConfigDict) -> None:
             lambda value: 0 < value < math.inf,
             "above 0",
         )
+    require(config, "schedule", SCHEDULES.__contains__, listed(SCHEDULES))
+    require(
+        config,
+        "warmup_iterations",
+        lambda value: 0 <= value < config.num_iterations,
+        f"0 to {config.num_iterations - 1}, below num_iterations",
+    )
+    require(
+        config,
+        "clip_norm",
+        lambda value: 0 <= value < math.inf,
+        "at least 0, where 0 is none",
+    )
     require_several(
         config,
         "noise_ratios",
@@ -238,6 +264,12 @@ def check(config: ConfigDict) -> None:
         "at least 0",
     )
     require(config, "path", PATHS.__contains__, listed(PATHS))
+    require(
+        config,
+        "runs_at_once",
+        lambda value: value == 1 or config.path == "simulated",
+        f"1, where path is {config.path}",
+    )
     together = jax.process_count()
     require(
         config,

@@ -233,7 +233,9 @@ class _Driver:
         mask = round.answered | silent  # who holds nothing need not be asked
         each, others, is_known = self._partition_outputs(round.headers)
         if gradient is not None and probing is not None:
-            seen = _observed(probing, state.similarity, plan, rows(mask), gradient)
+            seen = _observed(
+                probing, state.similarity, plan.coefficients(rows(mask)), gradient
+            )
             state = state._replace(similarity=seen)
             gradient = without_probe(gradient, num_tracks=decoder.num_tracks)
         if gradient is None:

@@ -10,6 +10,7 @@ the same whoever computes it, alone or among others.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -39,7 +40,7 @@ class Outputs(NamedTuple):
     metrics: dict[str, Float[Array, ""]] = {}  # noqa: RUF012
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # itself alone, so that any function will do
 class Loss:
     """A function, and how it is called; from `partition_loss`, or of a plain function.
 
@@ -163,9 +164,10 @@ def check_loss(
         lambda leaf: jnp.reshape(leaf, (-1, *np.shape(leaf)[2:])), batch.examples
     )
     count = jax.tree.leaves(flat)[0].shape[0]
-    run = jax.jit(lambda p, e: evaluate(loss, p, e, None, ())[0])
-    alone = run(params, jax.tree.map(lambda leaf: leaf[:1], flat))
-    among = run(params, jax.tree.map(lambda leaf: leaf[: min(count, 4)], flat))
+    alone = _losses(loss, params, jax.tree.map(lambda leaf: leaf[:1], flat))
+    among = _losses(
+        loss, params, jax.tree.map(lambda leaf: leaf[: min(count, 4)], flat)
+    )
     first, company = float(alone[0]), float(among[0])
     tolerance = 1e-3 if alone.dtype in (jnp.float32, jnp.float64) else 5e-2
     if abs(first - company) > tolerance * max(abs(first), abs(company), 1e-3):
@@ -176,6 +178,11 @@ def check_loss(
             "examples, or give jgc.training.partition_loss(loss), which sees one "
             "partition at a time"
         )
+
+
+@partial(jax.jit, static_argnums=0)  # compiled once for all runs of a path
+def _losses(loss: Loss, params: Params, examples: Examples) -> Float[Array, " m"]:
+    return evaluate(loss, params, examples, None, ())[0]
 
 
 def _checked(losses: Any, size: int, what: str) -> Array:

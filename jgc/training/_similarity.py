@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
 from jgc.gradients import Similarity, SimilarityEstimator
 from jgc.training._state import run_keys
@@ -79,8 +78,7 @@ def with_probe(
 def observed(
     estimator: SimilarityEstimator,
     state: Similarity,
-    plan: CodingPlan,
-    weights: Float[Array, "rows k"],
+    coefficients: Float[Array, "rows n"],
     decoded: PyTree[Float[Array, "rows ..."]],
 ) -> Similarity:
     """What an iteration adds: the norms of the first row and of the last, the probe.
@@ -88,11 +86,10 @@ def observed(
     Args:
         estimator: of the job.
         state: before.
-        plan: the code.
-        weights: of `with_probe`.
+        coefficients: of the weights of `with_probe`.
         decoded: Σ_i v_i f_i of each row, leaves (rows, …).
     """
-    c = plan.coefficients(weights[jnp.array([0, -1])])
+    c = coefficients[jnp.array([0, -1])]
 
     def norms(leaf: Array) -> Float[Array, "2"]:
         both = jnp.stack([leaf[0], leaf[-1]]).reshape(2, -1)

@@ -7,11 +7,13 @@ code (`jgc.training.coded_gradient`).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
@@ -27,6 +29,39 @@ from jgc.training._similarity import observed, with_probe, without_probe
 from jgc.training._state import TrainState, apply_gradient, positive_chunk, run_keys
 
 
+class _Decoded(NamedTuple):
+    """What an iteration needs to know of its code and mask.
+
+    Attributes:
+        coefficients: c; a row of each track where there are two, and one of the probe
+            where there is one.
+        reached: the partitions that somebody who answered holds.
+        held: those that somebody holds.
+    """
+
+    coefficients: Float[Array, "*rows n"]
+    reached: Bool[Array, " n"]
+    held: Bool[Array, " n"]
+
+
+# Apart from the model's pass, which thus compiles once whatever the code and decoder.
+@jax.jit
+def _decode(
+    plan: CodingPlan,
+    decoder: Decoder,
+    answered: Bool[Array, " k"],
+    probed: tuple[Array, Array] | None,
+) -> _Decoded:
+    weights = decoder(plan, answered)
+    if probed is not None:
+        weights = with_probe(weights, *probed)
+    return _Decoded(
+        plan.coefficients(weights),
+        reached(plan, answered),
+        reached(plan, jnp.ones_like(answered)),
+    )
+
+
 def simulated(
     loss: LossLike,
     optimizer: optax.GradientTransformation,
@@ -35,7 +70,8 @@ def simulated(
 ) -> TrainingPath:
     """Workers that exist in the weights of their examples alone.
 
-    The step compiles once for all jobs of equal sizes that are run on the path.
+    The model's pass compiles once for all jobs on the path whose batches are of equal
+    sizes, whatever their codes and decoders.
 
     Args:
         loss: `loss(params, examples)`, the losses of the examples, or of
@@ -71,7 +107,38 @@ def simulated(
     """
     own_loss, chunk = as_loss(loss), positive_chunk(chunk_size)
 
-    @jax.jit
+    @partial(jax.jit, static_argnames="num_tracks")
+    def apply(
+        state: TrainState,
+        key: Array,
+        batch: Batch,
+        decoded: _Decoded,
+        probing: SimilarityEstimator | None,
+        *,
+        num_tracks: int,
+    ) -> tuple[TrainState, Array, dict[str, Array]]:
+        found = coded_gradient(
+            own_loss,
+            state.params,
+            batch,
+            decoded.coefficients,
+            key=jax.random.fold_in(run_keys(key).loss, state.iteration),
+            model_state=state.model_state,
+            chunk_size=chunk,
+        )
+        if own_loss.has_state:
+            new = mean_state(state.model_state, found.model_states, decoded.reached)
+            state = state._replace(model_state=new)
+        gradient = found.gradient
+        if probing is not None:
+            c = decoded.coefficients
+            seen = observed(probing, state.similarity, c, gradient)
+            state = state._replace(similarity=seen)
+            gradient = without_probe(gradient, num_tracks=num_tracks)
+        state = apply_gradient(optimizer, state, gradient, num_tracks=num_tracks)
+        metrics = jax.tree.map(lambda m: m.mean(where=decoded.held), found.metrics)
+        return state, found.losses, metrics
+
     def update(
         state: TrainState,
         key: Array,
@@ -81,34 +148,9 @@ def simulated(
         answered: Bool[Array, " k"],
         probing: SimilarityEstimator | None,
     ) -> tuple[TrainState, Array, dict[str, Array]]:
-        weights = decoder(plan, answered)
-        if probing is not None:
-            weights = with_probe(weights, key, state.iteration)
-        found = coded_gradient(
-            own_loss,
-            state.params,
-            batch,
-            plan.coefficients(weights),
-            key=jax.random.fold_in(run_keys(key).loss, state.iteration),
-            model_state=state.model_state,
-            chunk_size=chunk,
-        )
-        if own_loss.has_state:
-            new = mean_state(
-                state.model_state, found.model_states, reached(plan, answered)
-            )
-            state = state._replace(model_state=new)
-        gradient = found.gradient
-        if probing is not None:
-            seen = observed(probing, state.similarity, plan, weights, gradient)
-            state = state._replace(similarity=seen)
-            gradient = without_probe(gradient, num_tracks=decoder.num_tracks)
-        state = apply_gradient(
-            optimizer, state, gradient, num_tracks=decoder.num_tracks
-        )
-        held = reached(plan, jnp.ones_like(answered))
-        metrics = jax.tree.map(lambda m: m.mean(where=held), found.metrics)
-        return state, found.losses, metrics
+        probed = None if probing is None else (key, state.iteration)
+        decoded = _decode(plan, decoder, answered, probed)
+        return apply(state, key, batch, decoded, probing, num_tracks=decoder.num_tracks)
 
     @contextmanager
     def open_run(job: Job) -> Iterator[Run]:

@@ -182,7 +182,8 @@ def spmd(
             )
             state = state._replace(model_state=model_state)
             if probing is not None:
-                seen = observed(probing, state.similarity, plan, weights, gradient)
+                c = plan.coefficients(weights)
+                seen = observed(probing, state.similarity, c, gradient)
                 state = state._replace(similarity=seen)
                 gradient = without_probe(gradient, num_tracks=decoder.num_tracks)
             gradient = jax.tree.map(

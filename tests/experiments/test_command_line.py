@@ -14,13 +14,16 @@ TINY = (
     "--config.schemes=('straggler_free','interval')",
     "--config.deadlines=(1.5,)",
     "--config.num_seeds=1",
+    "--config.runs_at_once=1",
+    "--config.optimizers=('sgd',)",
     "--config.num_iterations=12",
+    "--config.warmup_iterations=2",
+    "--config.batch_size=1",
     "--config.checkpoint_every=5",
     "--config.data.shapes.num_train=10",
     "--config.data.shapes.num_validation=4",
     "--config.data.shapes.image_size=32",
     "--config.model.image_size=32",
-    "--config.model.width=0.25",
 )
 
 
@@ -53,7 +56,8 @@ def run(workdir, *options):
     ],
 )
 def test_unusable_input_ends_with_one_line(tmp_path, option, parts):
-    result = run(tmp_path, option)
+    few = ("num_train=40", "num_validation=4")
+    result = run(tmp_path, *(f"--config.data.shapes.{key}" for key in few), option)
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
@@ -108,9 +112,9 @@ def test_kill_9_and_resume_ends_in_the_same_bits(tmp_path):
 
     same = jax.tree.map(np.array_equal, parameters(whole), parameters(killed))
     assert all(jax.tree.leaves(same))
-    for name in ("table.csv", "table.md", "config.json"):
+    for name in ("table.csv", "table.md", "findings.md", "config.json"):
         assert (whole / name).read_text() == (killed / name).read_text()
-    for name in ("convergence.png", "detections.png"):
+    for name in ("convergence.png", "validation.png", "detections.png"):
         assert (killed / name).stat().st_size > 0
 
     config = json.loads((killed / "config.json").read_text())

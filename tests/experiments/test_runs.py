@@ -13,6 +13,7 @@ import jgc
 from experiments.common.progress import RunProgress
 from experiments.common.schemes import SCHEMES
 from experiments.train import settings
+from experiments.train.main import prepare, run_all
 from experiments.train.optimizers import OPTIMIZERS
 from experiments.train.paths import PATHS
 from experiments.train.report.groups import read_groups
@@ -47,7 +48,7 @@ class KillsAfter(RunProgress):
         super().__init__(1, 20)
         self.left = iterations
 
-    def advance(self, loss):
+    def advance(self, name, loss):
         self.left -= 1
         if self.left < 0:
             raise Killed
@@ -404,3 +405,22 @@ def test_logistic_regression_to_its_report(tmp_path, config):
     )
     for name in ("convergence.png", "noise_ratios.png", "two_track.md"):
         assert (tmp_path / name).stat().st_size > 0
+
+
+def test_runs_at_once_end_as_one_after_another(tmp_path, config):
+    config.task, config.num_seeds, config.deadlines = "logistic", 1, (1.5,)
+    config.schemes = ("straggler_free", "uncoded", "interval")
+    config.logistic.num_train, config.logistic.num_validation = 100, 50
+    left = []
+    for config.runs_at_once in (1, 2):
+        workdir = tmp_path / str(config.runs_at_once)
+        run_all(prepare(config, workdir), config, workdir)
+        left.append(
+            {
+                path.relative_to(workdir): path.read_text()
+                for name in ("table.csv", "findings.md", "runs/*/metrics.jsonl")
+                for path in workdir.glob(name)
+            }
+        )
+    assert left[0] == left[1]
+    assert len(left[0]) == 2 + 3

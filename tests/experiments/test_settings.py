@@ -29,6 +29,10 @@ def test_defaults_are_accepted():
         ("optimizers", ("magic",), "adam, momentum, sgd, two_track_adam"),
         ("noise_ratios", (1.0, 0.0), "above 0"),
         ("noise_ratios", (float("inf"),), "finite"),
+        ("schedule", "linear", "constant, cosine"),
+        ("warmup_iterations", 200, "0 to 199"),
+        ("clip_norm", -1.0, "0 is none"),
+        ("runs_at_once", 0, "at least 1"),
         ("task", "magic", "detection, logistic"),
         ("ray.deadline", 0.5, "0 where stragglers.model is not"),
         ("data.shapes.num_train", 9, "at least num_partitions = 10"),
@@ -52,4 +56,11 @@ def test_two_tracks_need_a_scheme_that_does_not_wait():
     config = settings.default()
     config.schemes, config.optimizers = ("straggler_free",), ("two_track_adam",)
     with pytest.raises(ValueError, match=r"config.optimizers = .*single track too"):
+        settings.check(config)
+
+
+def test_processes_and_devices_have_one_run_at_a_time():
+    config = settings.default()
+    config.runs_at_once, config.path = 2, "spmd"
+    with pytest.raises(ValueError, match=r"config.runs_at_once = 2; accepted: 1"):
         settings.check(config)

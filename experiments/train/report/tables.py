@@ -6,7 +6,8 @@ from pathlib import Path
 
 from experiments.common.tables import print_table, write_markdown, write_pages
 from experiments.train.report import two_track as two_track_report
-from experiments.train.report.curves import draw_convergence
+from experiments.train.report.curves import draw_curves
+from experiments.train.report.findings import write_findings
 from experiments.train.report.groups import Group, read_groups
 from experiments.train.report.similarity import write_similarity
 from experiments.train.specs import RunSpec
@@ -20,6 +21,8 @@ _COLUMNS = {
     "train_ap": "mAP, training images",
     "accuracy": "accuracy",
     "train_accuracy": "accuracy, training",
+    "found": "found",
+    "doubled": "doubled",
     "load": "load",
     "relative_error_aligned": "error, aligned",
     "relative_error_orthogonal": "error, orthogonal",
@@ -29,9 +32,10 @@ _DESIGNED = ("load", "relative_error_aligned", "relative_error_orthogonal")
 
 
 def write_report(runs: list[RunSpec], workdir: Path) -> None:
-    """Prints the tables and writes them, and pictures of the losses.
+    """Prints tables and findings and writes them, and pictures of the losses.
 
-    `table.md` and `table.csv`, with every score of the runs; `convergence.png`, or
+    `table.md` and `table.csv`, with every score of the runs; `findings.md`; of the
+    training and the validation loss `convergence.png` and `validation.png`, or
     `convergence-1.png` and so on where panels do not fit one page; where ρ was
     followed, `similarity.png`; where there are optimizers of one and of two tracks,
     `two_track.md`, and `noise_ratios.png` if there are several Λ.
@@ -44,7 +48,12 @@ def write_report(runs: list[RunSpec], workdir: Path) -> None:
     print_table(*_table(groups, known), title=title, width=120)
     write_markdown(workdir / "table.md", *_table(groups, known + others))
     write_atomically(workdir / "table.csv", _csv(groups))
-    write_pages(workdir / "convergence.png", draw_convergence(groups), dpi=150)
+    training = draw_curves(groups, lambda group: group.training, name="training loss")
+    write_pages(workdir / "convergence.png", training, dpi=150)
+    validation = draw_curves(
+        groups, lambda group: group.validation, name="validation loss"
+    )
+    write_pages(workdir / "validation.png", validation, dpi=150)
     followed = [group for group in groups if group.similarity is not None]
     if followed:
         write_similarity(followed, workdir)
@@ -53,6 +62,7 @@ def write_report(runs: list[RunSpec], workdir: Path) -> None:
         two_track_report.write_table(pairs, workdir)
     if len({group.run.noise_ratio for group, _ in pairs}) > 1:
         two_track_report.write_noise_ratios(pairs, workdir)
+    write_findings(groups, workdir)
 
 
 def _scores(groups: list[Group]) -> list[str]:

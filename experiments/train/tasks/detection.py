@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from experiments.train.tasks.detection_counts import count, shares
 from experiments.train.tasks.detection_model import make_detector, with_mean_divisor
 from experiments.train.tasks.detection_picture import draw_comparison
 from experiments.train.tasks.task import Task
 from jgc._cache import user_cache
-from jgc.detection import CocoScores, Detector, Examples, evaluate
+from jgc.detection import CocoScores, Detections, Detector, Examples, evaluate
 from jgc.detection.data import (
     DetectionSource,
     ImageExamples,
@@ -65,12 +66,14 @@ class DetectionTask(NamedTuple):
             batches = _batches(self.validation.examples)
             return jnp.concatenate([loss(params, batch) for batch in batches]).mean()
 
-        def scores(params: Params, split: LoadedSplit, limit: int) -> CocoScores:
-            examples = jax.tree.map(lambda leaf: leaf[:limit], split.examples)
+        def detections(params: Params, examples: Examples) -> Detections:
             parts = [detect(params, batch.image) for batch in _batches(examples)]
+            return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+        def scores(found: Detections, split: LoadedSplit) -> CocoScores:
             return evaluate(
-                jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts),
-                split.image_ids[:limit].tolist(),
+                found,
+                split.image_ids[: len(found.valid)].tolist(),
                 split.ground_truth,
                 category_ids=self.category_ids,
                 scorer=self.scorer,
@@ -80,9 +83,13 @@ class DetectionTask(NamedTuple):
             # As many training images as validation images tell what was learned by
             # heart, at no more than the same cost again.
             limit = len(self.validation.image_ids)
-            validation = scores(params, self.validation, limit)
-            train_ap = scores(params, self.train, limit).ap
-            return {**validation._asdict(), "train_ap": train_ap}
+            seen = detections(params, self.validation.examples)
+            first = jax.tree.map(lambda leaf: leaf[:limit], self.train.examples)
+            return {
+                **scores(seen, self.validation)._asdict(),
+                "train_ap": scores(detections(params, first), self.train).ap,
+                **shares(count(seen, self.validation.examples)),
+            }
 
         def draw(trained: Sequence[tuple[str, Params]], workdir: Path) -> None:
             draw_comparison(
@@ -123,6 +130,10 @@ def load_detection_task(config: Any) -> DetectionTask:
             num_train=shapes.num_train,
             num_val=shapes.num_validation,
             image_size=shapes.image_size,
+            max_objects=shapes.max_objects,
+            min_diameter=shapes.min_diameter,
+            max_diameter=shapes.max_diameter,
+            hue_range=shapes.hue_range,
             seed=shapes.seed,
         )
     source = open_source(directory, split="train", cache_dir=cache / "data")

@@ -6,12 +6,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from experiments.train.tasks.detection_counts import SCORE_THRESHOLD, Counts, count
 from jgc.detection import Detector, Examples, draw_grid
 from jgc.detection._drawing import Panel, detection_panels, truth_panels
 from jgc.training._loss import Params
 
-_NUM_IMAGES = 3
-_SCORE_THRESHOLD = 0.3
+_NUM_IMAGES = 4
 
 
 def draw_comparison(
@@ -24,6 +24,7 @@ def draw_comparison(
     """Writes a picture: a row an image, a column a method.
 
     The images are those with the most objects; the first column is the ground truth.
+    Above each panel is what the method found.
 
     Args:
         trained: title and parameters of each method.
@@ -40,11 +41,12 @@ def draw_comparison(
     ]
     detect = jax.jit(detector.detect)
     for title, params in trained:
+        detections = detect(params, images)
         panels = detection_panels(
             images,
-            detect(params, images),
-            score_threshold=_SCORE_THRESHOLD,
-            titles=[title] * len(chosen),
+            detections,
+            score_threshold=SCORE_THRESHOLD,
+            titles=_titles(title, count(detections, chosen_examples)),
         )
         columns.append(panels)
     draw_grid(
@@ -53,3 +55,13 @@ def draw_comparison(
         class_names=class_names,
         columns=len(columns),
     )
+
+
+def _titles(title: str, counts: Counts) -> list[str]:
+    texts = []
+    for objects, found, doubled, mistaken in zip(*counts, strict=True):
+        text = f"{title}\n{found} of {objects} found"
+        text += f", {doubled} doubled" if doubled else ""
+        text += f", {mistaken} wrong" if mistaken else ""
+        texts.append(text)
+    return texts

@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw, ImageFilter
 _OVERSAMPLING = 4
 _MIN_VISIBLE = 0.6  # share of a shape that later ones must leave to be seen
 _TRIES = 20
-_DIAMETERS = 0.1, 0.6  # least and most, as shares of the picture's shorter side
 
 
 class Drawn(NamedTuple):
@@ -79,6 +78,8 @@ def draw_picture(
     width: int,
     height: int,
     num_objects: int,
+    diameters: tuple[float, float],
+    hue_range: float,
     crowd: bool,
 ) -> tuple[UInt8[np.ndarray, "H W 3"], list[Drawn]]:
     """Draws shapes that overlap, none of them hidden by more than 40 %.
@@ -88,6 +89,8 @@ def draw_picture(
         width: pixels, at least 16.
         height: pixels, at least 16.
         num_objects: shapes to place; one that finds no room is left out.
+        diameters: least and most, as shares of the shorter side, at most 0.8.
+        hue_range: of a class's colours around its own, in [0, 1] of all hues.
         crowd: add a crowd of small shapes of one class.
 
     Returns:
@@ -97,14 +100,15 @@ def draw_picture(
     if crowd:
         label = int(rng.integers(len(CLASS_NAMES)))
         shapes = _crowd(rng, label, width, height)
-        scene.place(label, shapes, _colour(rng), crowd=True)
-    smallest, largest = (math.log(min(width, height) * s) for s in _DIAMETERS)
+        scene.place(label, shapes, _colour(rng, label, hue_range), crowd=True)
+    smallest, largest = (math.log(min(width, height) * s) for s in diameters)
     for _ in range(num_objects):
         label = int(rng.integers(len(CLASS_NAMES)))
         for _ in range(_TRIES):
             diameter = math.exp(rng.uniform(smallest, largest))
             shape = _shape(rng, label, diameter, (0, 0, width, height))
-            if scene.place(label, [shape], _colour(rng), crowd=False):
+            colour = _colour(rng, label, hue_range)
+            if scene.place(label, [shape], colour, crowd=False):
                 break
     return np.rint(scene.pixels).clip(0, 255).astype(np.uint8), scene.objects
 
@@ -199,9 +203,12 @@ def _crowd(
     ]
 
 
-def _colour(rng: np.random.Generator) -> Float32[np.ndarray, "3"]:
-    """A saturated colour, as the ground's never are."""
-    hue, value = rng.uniform(0, 6), rng.uniform(0.75, 1.0)
+def _colour(
+    rng: np.random.Generator, label: int, hue_range: float
+) -> Float32[np.ndarray, "3"]:
+    """A saturated colour, as the ground's never are, around the class's own."""
+    around = 6 * hue_range * rng.uniform(-0.5, 0.5)
+    hue, value = 6 * label / len(CLASS_NAMES) + around, rng.uniform(0.75, 1.0)
     low = rng.uniform(0.0, 0.25)
     channel = np.abs((hue + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
     colour = low + (1 - low) * np.clip(channel, 0, 1)

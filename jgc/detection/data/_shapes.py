@@ -25,7 +25,9 @@ from jgc.detection.data._shape_drawing import CLASS_NAMES, Drawn, draw_picture
 #: Of `generate_shapes`; ids with gaps, as COCO's.
 SHAPE_CATEGORIES = Categories(names=CLASS_NAMES, ids=(1, 2, 4, 7, 8, 11))
 _MOST_OBJECTS = 98  # in a picture, so that annotation ids follow from image ids
-_VERSION = 1  # part of the settings: raise it when the pictures change
+# Of shapes, as shares of a picture's shorter side: still seen, and still inside it.
+_LEAST_DIAMETER, _MOST_DIAMETER = 0.05, 0.8
+_VERSION = 2  # part of the settings: raise it when the pictures change
 
 
 def generate_shapes(
@@ -38,6 +40,9 @@ def generate_shapes(
     max_objects: int = 6,
     empty_fraction: float = 0.05,
     crowd_fraction: float = 0.05,
+    min_diameter: float = 0.1,
+    max_diameter: float = 0.6,
+    hue_range: float = 1.0,
     seed: int = 0,
 ) -> Path:
     """Draws the shapes data set; does nothing where it lies there already.
@@ -57,6 +62,12 @@ def generate_shapes(
         max_objects: most shapes in a picture, 1 to 98.
         empty_fraction: share of pictures without any object, in [0, 1].
         crowd_fraction: share of pictures with a crowd besides, in [0, 1].
+        min_diameter: of a shape, as a share of the picture's shorter side, in
+            [0.05, 0.8].
+        max_diameter: from `min_diameter` to 0.8; small ones are as likely as large
+            ones, in octaves.
+        hue_range: of a class's colours around the class's own, in [0, 1]; 1: any, so
+            that its outline alone tells a class.
         seed: 0 or more.
 
     Returns:
@@ -74,6 +85,9 @@ def generate_shapes(
         "max_objects": max_objects,
         "empty_fraction": empty_fraction,
         "crowd_fraction": crowd_fraction,
+        "min_diameter": min_diameter,
+        "max_diameter": max_diameter,
+        "hue_range": hue_range,
         "seed": seed,
     }
     _check(settings)
@@ -110,9 +124,17 @@ def _check(settings: dict[str, Any]) -> None:
         raise ValueError(
             f"max_objects={settings['max_objects']} must be at most {_MOST_OBJECTS}"
         )
-    for name in ("empty_fraction", "crowd_fraction"):
+    for name in ("empty_fraction", "crowd_fraction", "hue_range"):
         if not 0 <= settings[name] <= 1:
             raise ValueError(f"{name}={settings[name]} must lie in [0, 1]")
+    for name, lowest in {
+        "min_diameter": _LEAST_DIAMETER,
+        "max_diameter": settings["min_diameter"],
+    }.items():
+        if not lowest <= settings[name] <= _MOST_DIAMETER:
+            raise ValueError(
+                f"{name}={settings[name]} must lie in [{lowest}, {_MOST_DIAMETER}]"
+            )
 
 
 def _holds(target: Path, settings: dict[str, Any]) -> bool:
@@ -161,6 +183,8 @@ def _write_split(
             width=width,
             height=height,
             num_objects=0 if empty else int(rng.integers(settings["max_objects"])) + 1,
+            diameters=(settings["min_diameter"], settings["max_diameter"]),
+            hue_range=settings["hue_range"],
             crowd=crowd and not empty,
         )
         image_id = 2 * index + 1 + stream  # odd to train on, even to validate

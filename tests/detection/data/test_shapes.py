@@ -150,6 +150,10 @@ def test_nothing_is_left_of_a_failure(tmp_path, monkeypatch):
         ("max_objects", 99),
         ("empty_fraction", 1.5),
         ("crowd_fraction", -0.1),
+        ("min_diameter", 0.01),
+        ("max_diameter", 0.05),
+        ("max_diameter", 0.9),
+        ("hue_range", 1.1),
         ("seed", -1),
     ],
 )
@@ -167,3 +171,39 @@ def test_the_cache_has_a_folder_for_each_setting(tmp_path, monkeypatch):
     assert generate_shapes(**few, seed=1) != first
     elsewhere = generate_shapes(**few, cache_dir=tmp_path / "other")
     assert elsewhere == tmp_path / "other" / first.name
+
+
+def test_diameters_and_hues_are_those_asked_for(tmp_path):
+    folder = generate_shapes(
+        tmp_path / "shapes",
+        num_train=40,
+        num_val=1,
+        image_size=64,
+        max_objects=1,
+        crowd_fraction=0,
+        min_diameter=0.4,
+        max_diameter=0.5,
+        hue_range=0.0,
+    )
+    hues = [[] for _ in SHAPE_CATEGORIES.names]
+    sides = []
+    for example in open_source(folder, split="train", cache_dir=tmp_path / "cache"):
+        height, width, _ = example["image"].shape
+        for box, label in zip(
+            *map(example["objects"].get, ("bbox", "label")), strict=True
+        ):
+            ymin, xmin, ymax, xmax = box * (height, width, height, width)
+            sides.append(max(ymax - ymin, xmax - xmin) / min(height, width))
+            inside = example["image"][
+                round(ymin) : round(ymax), round(xmin) : round(xmax)
+            ]
+            red, green, blue = np.transpose(inside.reshape(-1, 3).astype(float))
+            hue = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
+            saturation = inside.max(-1).ravel() - inside.min(-1).ravel()
+            hues[label].append(hue[saturation.argmax()] / (2 * np.pi) % 1)
+    # A turned outline fills its circle but for some, and a stretched one less.
+    assert 0.25 < min(sides) < max(sides) < 0.6
+    for label, found in enumerate(hues):
+        away = (np.array(found) - label / len(hues) + 0.5) % 1 - 0.5
+        assert np.abs(away).max(initial=0) < 0.05
+    assert sum(len(found) > 0 for found in hues) > 3
