@@ -317,7 +317,7 @@ _observed = jax.jit(observed)
 def _weights(
     decoder: Decoder,
     plan: CodingPlan,
-    answered: Bool[Array, " k"],
+    answered: Bool[AnyArray, " k"],
     probed: Array | None,
     iteration: int,
 ) -> Float[Array, "*tracks k"]:

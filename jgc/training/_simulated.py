@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc.decoders import Decoder
 from jgc.gradients import SimilarityEstimator
 from jgc.training._device_run import device_run
@@ -49,7 +49,7 @@ class _Decoded(NamedTuple):
 def _decode(
     plan: CodingPlan,
     decoder: Decoder,
-    answered: Bool[Array, " k"],
+    answered: Bool[AnyArray, " k"],
     probed: tuple[Array, Array] | None,
 ) -> _Decoded:
     weights = decoder(plan, answered)
@@ -145,7 +145,7 @@ def simulated(
         batch: Batch,
         plan: CodingPlan,
         decoder: Decoder,
-        answered: Bool[Array, " k"],
+        answered: Bool[AnyArray, " k"],
         probing: SimilarityEstimator | None,
     ) -> tuple[TrainState, Array, dict[str, Array]]:
         probed = None if probing is None else (key, state.iteration)

@@ -16,7 +16,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
-from jgc._plan import CodingPlan
+from jgc._plan import AnyArray, CodingPlan
 from jgc.decoders import Decoder
 from jgc.gradients import SimilarityEstimator
 from jgc.training._connecting import connect
@@ -148,7 +148,7 @@ def spmd(
             shares: _Shares,
             plan: CodingPlan,
             decoder: Decoder,
-            answered: Bool[Array, " k"],
+            answered: Bool[AnyArray, " k"],
             probing: SimilarityEstimator | None,
         ) -> tuple[TrainState, Array, dict[str, Array]]:
             weights = decoder(plan, answered)
