@@ -7,6 +7,9 @@ from jgc.distributed._cluster import connect
 def ray_cluster():
     """One Ray for all tests here, on a machine of two cores."""
     ray = pytest.importorskip("ray")
+    # Workers import `tests` from the folder that Ray was started in; a page of the
+    # documentation, run in this process before, starts it in another.
+    ray.shutdown()
     connect()
     yield
     ray.shutdown()
