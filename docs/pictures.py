@@ -183,7 +183,83 @@ def decoders() -> Figure:
     return figure
 
 
+def run() -> Figure:
+    """One regression four ways, against the clock: ten workers that hang at times."""
+    rng = np.random.default_rng(0)
+    k, rounds, work = 10, 80, 0.2
+    hangs = rng.random((rounds, k)) < np.repeat([0.02, 0.1, 0.3], [5, 3, 2])
+    seconds = (
+        1
+        + rng.exponential(0.1, (rounds, k))
+        + hangs * rng.exponential(8.0, (rounds, k))
+    )
+    latencies = jgc.stragglers.with_load(
+        jgc.stragglers.trace(seconds), work_fraction=work
+    )
+
+    def loaded(plan: jgc.CodingPlan) -> np.ndarray:
+        share = np.bincount(plan.edge_worker, minlength=k) / plan.num_partitions
+        return np.asarray(latencies.seconds(share))
+
+    def coded(deadline: float) -> jgc.CodingPlan:
+        plan = jgc.codes.interval(np.full(k, 0.1), num_partitions=k)
+        for _ in range(10):  # p depends on the shares, and they on p
+            p = np.clip((loaded(plan) > deadline).mean(0), 0.01, 0.99)
+            plan = jgc.codes.interval(p, num_partitions=k)
+        return plan
+
+    alone, rules = jgc.codes.uncoded(np.zeros(k), num_partitions=k), jgc.design.rules
+    pairs = jgc.codes.fractional_repetition(
+        np.full(k, 0.1), num_partitions=k, replication=2
+    )
+    interval = coded(2.0)
+    best_unbiased = jgc.decoders.best_unbiased(interval, gradients=0.5)
+    ways = {
+        "wait for all": (alone, jgc.decoders.fixed, rules.everyone(alone)),
+        "ignore who is late after 1.4 s, rescaled": (
+            alone, jgc.decoders.normalised, rules.deadline(alone, 1.4),
+        ),
+        "interval code, best unbiased, 2 s": (
+            interval, best_unbiased, rules.deadline(interval, 2.0),
+        ),
+        "pairs hold the same, one of each awaited": (
+            pairs, jgc.decoders.representative, rules.coverage(pairs, 1.0),
+        ),
+    }  # fmt: skip
+    x = rng.normal(size=(k, 20, 4)) * [1.0, 0.8, 0.6, 0.4]
+    targets = rng.normal(size=4) + rng.normal(size=(k, 1, 4))  # half is each one's own
+    y = (x * targets).sum(-1) + rng.normal(size=(k, 20))
+    least = np.linalg.lstsq(x.reshape(-1, 4), y.reshape(-1), rcond=None)[0]
+
+    def gap(params: np.ndarray) -> float:
+        loss = [((x @ one - y) ** 2).mean() for one in (params, least)]
+        return float(loss[0] - loss[1])
+
+    figure = Figure((9.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for (name, (plan, decoder, rule)), colour in zip(ways.items(), LINES, strict=False):
+        played = rules.play(rule, loaded(plan))
+        c = np.asarray(decoder.coefficients(plan, played.answered.T))
+        best: list[float] = []
+        for step in 0.7 ** np.arange(12):  # each at its best
+            params, gaps = np.zeros(4), [gap(np.zeros(4))]
+            for own in c.T:
+                slopes = np.einsum("jnd,jn->jd", x, x @ params - y) / 20
+                params = params - step * own @ slopes / k
+                gaps.append(gap(params))
+            if not best or np.mean(gaps[20:]) < np.mean(best[20:]):
+                best = gaps
+        at = np.concatenate([[0], np.cumsum(played.waited)])
+        axes.semilogy(at, np.array(best) / best[0], color=colour, label=name)
+    axes.set(xlabel="seconds", ylabel="gap to the least loss, of the first")
+    axes.set(xlim=(0, 120), ylim=(1e-5, 2))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
 PICTURES = {
+    "run": run,
     "holdings": holdings,
     "codes": codes,
     "waiting": waiting,

@@ -314,8 +314,8 @@ def error_below(
     solve for each mask prefer `coverage`, which asks who has answered alone.
 
     Args:
-        error: `error(answered)` of masks (k, trials), such as
-            `jgc.design.masked_error(plan, decoder)`.
+        error: `error(answered)` of masks (k, trials): the error of what is decoded of
+            these workers.
         plan: the code.
         epsilon: ε ≥ 0.
 
