@@ -10,6 +10,7 @@ iterations and the size of images.
 from ml_collections import ConfigDict
 
 from configs.train import shapes
+from experiments.common.errors import InputError
 from experiments.train import settings
 
 # In the paper's order: GD, Proposed-I, Proposed-II, SGC, EHD, BGC, OD, IS-SGD; then
@@ -37,11 +38,11 @@ def get(form: str, *, accepted: tuple[str, ...] = ("", "reduced")) -> ConfigDict
         accepted: the forms that the figure has.
 
     Raises:
-        ValueError: it has no such form.
+        InputError: it has no such form.
     """
     if form not in accepted:
         names = ", ".join(repr(name) for name in accepted)
-        raise ValueError(f"form {form!r} behind the config's colon; accepted: {names}")
+        raise InputError(f"form {form!r} behind the config's colon; accepted: {names}")
     num_workers = 100 if form.endswith("k100") else 10
     config = _reduced(num_workers) if form.startswith("reduced") else _full(num_workers)
     config.schemes = METHODS
