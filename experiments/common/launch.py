@@ -188,8 +188,8 @@ def _unknown_keys(arguments: list[str]) -> Iterator[str]:
     files = [option[1] for option in options if option[0] == "config" and option[1:]]
     if not files:
         return
-    path, *form = files[-1].split(":", 1)
-    config = runpy.run_path(path)["get_config"](*form)
+    file, *form = files[-1].split(":", 1)
+    config = runpy.run_path(file)["get_config"](*form)
     for name, *_ in options:
         prefix, *path = name.split(".")
         node: Any = config

@@ -43,16 +43,19 @@ DEFAULT = "sgd"
 SCHEDULES = ("constant", "cosine")
 
 
-def make_optimizer(name: str, config: Any) -> optax.GradientTransformation:
+def make_optimizer(
+    name: str, config: Any, rate_factor: float = 1.0
+) -> optax.GradientTransformation:
     """The optimizer as `config` has it: clipped, at a learning rate that changes.
 
     Args:
         name: of `OPTIMIZERS`.
         config: learning_rates[name], the highest; schedule, warmup_iterations,
             num_iterations and clip_norm.
+        rate_factor: multiplies the learning rate.
     """
     optimizer = OPTIMIZERS[name].make(
-        _learning_rate(config.learning_rates[name], config)
+        _learning_rate(rate_factor * config.learning_rates[name], config)
     )
     if not config.clip_norm:
         return optimizer

@@ -54,6 +54,9 @@ def default() -> ConfigDict:
     config.learning_rates = ConfigDict(
         {name: optimizer.learning_rate for name, optimizer in OPTIMIZERS.items()}
     )
+    # Multiples of the rates above, one run each: 1, which all figures show, and then
+    # others, of which `tuned.md` has each scheme's best.
+    config.rate_factors = (1.0,)
     # The learning rates above are the highest: reached after a warm-up of so many
     # iterations, and then kept ("constant") or lowered to 0 ("cosine").
     config.schedule = "constant"
@@ -209,6 +212,13 @@ def check(config: ConfigDict) -> None:
             lambda value: 0 < value < math.inf,
             "above 0",
         )
+    require_several(
+        config,
+        "rate_factors",
+        lambda value: 0 < value < math.inf,
+        "finite numbers above 0",
+    )
+    require(config, "rate_factors", lambda values: values[0] == 1, "1 first")
     require(config, "schedule", SCHEDULES.__contains__, listed(SCHEDULES))
     require(
         config,
