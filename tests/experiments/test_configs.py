@@ -17,6 +17,7 @@ _FORMS = {
     "paper/figure_6.py": ("", "reduced"),
     "paper/figure_7.py": ("", "reduced"),
     "train/overfit.py": ("ssdlite", "retinanet"),
+    "train/recipe.py": ("ssdlite", "retinanet"),
 }
 # The experiment of a folder, where it is not the one of its name.
 _ROOMS = {"paper": "train"}
