@@ -16,19 +16,16 @@ def get_config(form: str = "") -> ConfigDict:
     """Settings of the experiment, for "" or "reduced"."""
     config = setting.get(form)
     config.model.name = "retinanet"
-    config.model.strides = ()
-    config.model.aspect_ratios = ()
-    config.model.image_size = 512
-    config.chunk_size = 10
     if form == "reduced":
-        config.model.image_size = 64
         config.model.depth = 18
-        config.model.strides = (8, 16, 32)
+        config.model.aspect_ratios = ()
         config.model.base_size = 2.0
         config.model.head_norm = True
-        config.chunk_size = 0
         config.batch_size = 1
         config.num_seeds = 1
         config.num_iterations = 80
         config.evaluate_every = 10
+    else:
+        config.model.image_size = 512
+        config.chunk_size = 10
     return config
