@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from benchmarks import device
 
 
@@ -10,15 +12,16 @@ def test_all_is_measured_and_written(tmp_path):
     results = json.loads((tmp_path / "device.json").read_text())
     assert results["left_out"] == []
     (step,) = results["step"]
-    # Two operations a multiply-add, of a 3 x 3 kernel at 16 places in 10 images alone,
-    # forward and for the kernel's gradient; and far from a hundred times as many.
+    # Two operations a multiply-add of a 3 x 3 kernel at 16 places in 10 images, forward
+    # and for the kernel's gradient; and little besides.
     least = 2 * 2 * 10 * 16 * 9 * 3 * 8
     counted = 1e12 * step["tflops"] * step["images"] / step["images_per_second"]
-    assert least < counted < 100 * least
+    assert least / 2 < counted < 4 * least
     assert step["coded_over_plain"] > 0
     (sampled,) = results["monte carlo"]
-    assert sampled["draws_per_second"] == 20 * sampled["trials_per_second"]
-    assert 0 < sampled["masks_share"] < 2
+    drawn = 20 * sampled["trials_per_second"]
+    assert sampled["draws_per_second"] == pytest.approx(drawn)
+    assert sampled["masks_share"] > 0
     (best,) = results["best unbiased"]
     assert best["error"] <= best["fixed_error"]
     text = (tmp_path / "device.md").read_text()
