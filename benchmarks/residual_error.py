@@ -114,28 +114,39 @@ def set_blas_threads(count: int | None) -> None:
             setter(count or os.cpu_count() or 1)
 
 
-def random_bits(repeats: int) -> None:
-    """What bounds fixed decoding: how fast each side draws."""
-    count = 1 << 22
-    rng = np.random.default_rng(0)
+def masks_alone(p: np.ndarray, num_trials: int) -> Callable[[], jax.Array]:
+    """A call that draws the masks of so many trials, in whole blocks, and adds them up.
+
+    What bounds fixed decoding: it draws the same.
+    """
     words = random_masks.key_words(KEY)
-    limits = random_masks.thresholds(np.full((1, 16), 0.3))
+    limits = random_masks.thresholds(p[None])
+    size = random_masks.block_size(p.size)
 
     @jax.jit
-    def masks() -> jax.Array:
+    def draw() -> jax.Array:
         def block(i: jax.Array, total: jax.Array) -> jax.Array:
             packed = random_masks.bernoulli_masks(
-                words, i.astype(np.uint32), limits, size=8192
+                words, i.astype(np.uint32), limits, size=size
             )
             return total + packed.words.sum()
 
-        return jax.lax.fori_loop(0, count // (16 * 8192), block, np.uint32(0))
+        return jax.lax.fori_loop(0, num_trials // size, block, np.uint32(0))
 
+    return lambda: draw().block_until_ready()
+
+
+def random_bits(repeats: int) -> None:
+    """How fast each side draws."""
+    count = 1 << 22
+    rng = np.random.default_rng(0)
     uniforms = jax.jit(lambda: jax.random.uniform(KEY, (count,)))
     compare(
         "Bernoulli draws, microseconds each",
         {
-            "jgc, packed masks": Candidate(lambda: masks().block_until_ready(), count),
+            "jgc, packed masks": Candidate(
+                masks_alone(np.full(16, 0.3), count // 16), count
+            ),
             "jax.random.uniform": Candidate(
                 lambda: uniforms().block_until_ready(), count
             ),

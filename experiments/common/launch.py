@@ -160,7 +160,7 @@ def _parse(default_config: Path | None, arguments: list[str]) -> list[str]:
     arguments = _without_overridden(arguments)
     try:
         return flags.FLAGS(arguments)
-    except (flags.Error, OSError) as error:  # OSError: the config file
+    except (flags.Error, OSError, InputError) as error:  # the last two: the config
         sys.exit(f"error: {error}")
     except (AttributeError, KeyError):
         # ml_collections does not say which override names a key that is not there.
@@ -188,7 +188,8 @@ def _unknown_keys(arguments: list[str]) -> Iterator[str]:
     files = [option[1] for option in options if option[0] == "config" and option[1:]]
     if not files:
         return
-    config = runpy.run_path(files[-1])["get_config"]()
+    file, *form = files[-1].split(":", 1)
+    config = runpy.run_path(file)["get_config"](*form)
     for name, *_ in options:
         prefix, *path = name.split(".")
         node: Any = config

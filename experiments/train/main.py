@@ -5,10 +5,10 @@ r"""Trains one model under every scheme, deadline, optimizer and seed; compares 
 Killed at any point, the same command goes on to the same results. What it leaves in
 the working directory: `table.md` and `table.csv`, `validation.png` and, of the training
 loss, `convergence.png`, for a detector `detections.png`, where ρ is followed
-`similarity.png`, for optimizers of two tracks
-`two_track.md`, for several Λ `noise_ratios.png`; `findings.md`, which says what they
-show; and a folder for each run with its metrics, TensorBoard events, checkpoints,
-result and, of a detector, COCO's 12 numbers as text.
+`similarity.png`, for optimizers of two tracks `two_track.md`, for several Λ
+`noise_ratios.png`, for several learning rates `tuned.md` and `tuned.png`;
+`findings.md`, which says what they show; and a folder for each run with its metrics,
+TensorBoard events, checkpoints, result and, of a detector, COCO's 12 numbers as text.
 
 In several processes, on one machine or many that share the working directory:
 
@@ -80,21 +80,19 @@ def run_all(prepared: tuple[list[RunSpec], Task], config: Any, workdir: Path) ->
             len(left), config.num_iterations, is_shown=processes.is_writer()
         ) as progress,
     ):
-        used = dict.fromkeys(run.optimizer for run in left)
+        used = dict.fromkeys((run.optimizer, run.rate_factor) for run in left)
         paths = {
-            name: opened.enter_context(
+            key: opened.enter_context(
                 PATHS[config.path](
-                    task.loss,
-                    make_optimizer(name, config),
-                    config,
+                    task.loss, make_optimizer(key[0], config, key[1]), config
                 )
             )
-            for name in used
+            for key in used
         }
         first = OneAtFirst()
 
         def train_one(run: RunSpec) -> None:
-            path, folder = paths[run.optimizer], folders[run]
+            path, folder = paths[run.optimizer, run.rate_factor], folders[run]
             train(run, task, path, config, folder, progress, first)
 
         in_threads(train_one, left, count=config.runs_at_once, abandon=progress.abandon)
@@ -104,7 +102,7 @@ def run_all(prepared: tuple[list[RunSpec], Task], config: Any, workdir: Path) ->
     trained = [
         (run.title, restore_params(run, task, folder))
         for run, folder in folders.items()
-        if run.seed == 0 and task.draw is not None
+        if run.seed == 0 and run.rate_factor == 1 and task.draw is not None
     ]
     if not processes.is_writer():
         return

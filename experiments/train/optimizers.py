@@ -73,15 +73,19 @@ class Averaged(NamedTuple):
     averaged_params: Params
 
 
-def make_optimizer(name: str, config: Any) -> optax.GradientTransformation:
+def make_optimizer(
+    name: str, config: Any, rate_factor: float = 1.0
+) -> optax.GradientTransformation:
     """The optimizer as `config` has it: clipped, at a learning rate that changes.
 
     Args:
         name: of `OPTIMIZERS`.
         config: learning_rates[name], the highest; schedule, schedule_steps,
             warmup_iterations, num_iterations, clip_norm, weight_decay and ema_decay.
+        rate_factor: multiplies the learning rate.
     """
-    rate, own = _learning_rate(config.learning_rates[name], config), OPTIMIZERS[name]
+    own = OPTIMIZERS[name]
+    rate = _learning_rate(rate_factor * config.learning_rates[name], config)
     if config.weight_decay:
         assert own.make_decaying is not None
         parts = [own.make_decaying(rate, config.weight_decay)]

@@ -120,7 +120,8 @@ def train(
             is_last = iteration == config.num_iterations
             with first("step"):
                 state, report = own.step(state)
-            _check_finite(run, iteration, job.plan, report)
+            if len(config.rate_factors) == 1:  # else it is a rate that is not the best
+                _check_finite(run, iteration, job.plan, report)
             row = {
                 "loss": report.loss,
                 "answered": int(report.answered.sum()),

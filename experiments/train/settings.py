@@ -55,6 +55,9 @@ def default() -> ConfigDict:
     config.learning_rates = ConfigDict(
         {name: optimizer.learning_rate for name, optimizer in OPTIMIZERS.items()}
     )
+    # Multiples of the rates above, one run each: 1, which all figures show, and then
+    # others, of which `tuned.md` has each scheme's best.
+    config.rate_factors = (1.0,)
     # The learning rates above are the highest: reached after a warm-up of so many
     # iterations, and then kept ("constant"), lowered to 0 ("cosine"), or divided by 10
     # at these parts of all iterations ("step").
@@ -222,6 +225,13 @@ def check(config: ConfigDict) -> None:
             lambda value: 0 < value < math.inf,
             "above 0",
         )
+    require_several(
+        config,
+        "rate_factors",
+        lambda value: 0 < value < math.inf,
+        "finite numbers above 0",
+    )
+    require(config, "rate_factors", lambda values: values[0] == 1, "1 first")
     require(config, "schedule", SCHEDULES.__contains__, listed(SCHEDULES))
     require(
         config,

@@ -1,4 +1,4 @@
-"""Which runs an experiment has: every scheme, deadline, optimizer and seed."""
+"""Which runs an experiment has: every scheme, deadline, optimizer, rate and seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ class RunSpec:
         seed: of everything random.
         optimizer: one of `experiments.train.optimizers`.
         noise_ratio: Λ of an optimizer of two tracks, None for the others.
+        rate_factor: what the optimizer's learning rate is multiplied by.
     """
 
     scheme: str
@@ -30,6 +31,7 @@ class RunSpec:
     seed: int
     optimizer: str = DEFAULT
     noise_ratio: float | None = None
+    rate_factor: float = 1.0
 
     @property
     def name(self) -> str:
@@ -37,7 +39,8 @@ class RunSpec:
         deadline = "" if self.deadline is None else f"-deadline{self.deadline:g}"
         optimizer = "" if self.optimizer == DEFAULT else f"-{self.optimizer}"
         ratio = "" if self.noise_ratio is None else f"-ratio{self.noise_ratio:g}"
-        return f"{self.scheme}{deadline}{optimizer}{ratio}-seed{self.seed}"
+        factor = "" if self.rate_factor == 1 else f"-rate{self.rate_factor:g}"
+        return f"{self.scheme}{deadline}{optimizer}{ratio}{factor}-seed{self.seed}"
 
     @property
     def title(self) -> str:
@@ -61,8 +64,9 @@ def list_runs(config: Any) -> list[RunSpec]:
     no run of its own then, its `single_track` has.
     """
     return [
-        RunSpec(scheme, deadline, seed, optimizer, noise_ratio)
+        RunSpec(scheme, deadline, seed, optimizer, noise_ratio, rate_factor)
         for seed in range(config.num_seeds)
+        for rate_factor in config.rate_factors
         for optimizer in config.optimizers
         for noise_ratio in _noise_ratios(optimizer, config)
         for scheme in config.schemes

@@ -11,6 +11,7 @@ from experiments.train.report.curves import draw_curves
 from experiments.train.report.findings import write_findings
 from experiments.train.report.groups import Curve, Group
 from experiments.train.report.panels import panels_of
+from experiments.train.report.tuned import best_rates
 from experiments.train.specs import RunSpec
 
 LOADS = {"straggler_free": 1.0, "uncoded": 1.0, "interval": 2.0, "stochastic": 2.0}
@@ -65,6 +66,23 @@ def test_a_worse_code_is_said_to_be_worse(tmp_path):
     text = (tmp_path / "findings.md").read_text()
     assert text.count("uncoded 1.00 ± 0.00; interval 3.50 ± 0.00") == 1
     assert "waiting for all" not in text
+
+
+def test_the_best_rate_is_that_of_the_first_seeds_training_loss():
+    base = group("interval", (1.0, 1.0), ap=0.1)
+
+    def at(factor, first, *, validation=1.0):
+        return base._replace(
+            run=replace(base.run, rate_factor=factor),
+            loss=np.array([[9.0] * 36 + [first] * 3 + [np.nan], [9.0] * 40]),
+            validation=Curve(np.array([40.0]), np.full((2, 1), validation)),
+        )
+
+    lost = at(8.0, 0.1, validation=np.nan)
+    tried = [at(1.0, 3.0), at(2.0, 2.0, validation=5.0), at(4.0, 2.5), lost]
+    ((best, factors),) = best_rates(tried)
+    assert best is tried[1]
+    assert factors == [1, 2, 4, 8]
 
 
 def test_no_loss_is_made_up_for_work_before_the_first(tmp_path):

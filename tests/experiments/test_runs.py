@@ -440,3 +440,20 @@ def test_runs_at_once_end_as_one_after_another(tmp_path, config):
         )
     assert left[0] == left[1]
     assert len(left[0]) == 2 + 3
+
+
+def test_rates_are_swept_and_the_best_is_told_apart(tmp_path, config):
+    """One that diverges is no best rate, and stops nobody."""
+    config.task, config.num_seeds, config.deadlines = "logistic", 1, (1.5,)
+    config.schemes, config.rate_factors = ("straggler_free",), (1.0, 8.0, 1e38)
+    config.logistic.num_train, config.logistic.num_validation = 100, 50
+    run_all(prepare(config, tmp_path), config, tmp_path)
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+    # Everything else is of the first rate.
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + 1
+    (row,) = (tmp_path / "tuned.md").read_text().splitlines()[2:]
+    assert "| SGD | 8 |" in row
+    runs = [run for run in list_runs(config) if run.rate_factor == 8]
+    (best,) = read_groups(runs, tmp_path)
+    assert f"{best.mean('final_validation_loss'):.3f} ±" in row
+    assert (tmp_path / "tuned.png").stat().st_size > 0

@@ -29,6 +29,8 @@ def test_defaults_are_accepted():
         ("optimizers", ("magic",), "adam, momentum, sgd, two_track_adam"),
         ("noise_ratios", (1.0, 0.0), "above 0"),
         ("noise_ratios", (float("inf"),), "finite"),
+        ("rate_factors", (2.0,), "1 first"),
+        ("rate_factors", (1.0, 0.0), "above 0"),
         ("schedule", "linear", "constant, cosine"),
         ("warmup_iterations", 200, "0 to 199"),
         ("clip_norm", -1.0, "0 is none"),

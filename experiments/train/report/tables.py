@@ -10,6 +10,7 @@ from experiments.train.report.curves import draw_curves
 from experiments.train.report.findings import write_findings
 from experiments.train.report.groups import Group, read_groups
 from experiments.train.report.similarity import write_similarity
+from experiments.train.report.tuned import write_tuned
 from experiments.train.specs import RunSpec
 from jgc._files import write_atomically
 
@@ -38,9 +39,13 @@ def write_report(runs: list[RunSpec], workdir: Path) -> None:
     training and the validation loss `convergence.png` and `validation.png`, or
     `convergence-1.png` and so on where panels do not fit one page; where ρ was
     followed, `similarity.png`; where there are optimizers of one and of two tracks,
-    `two_track.md`, and `noise_ratios.png` if there are several Λ.
+    `two_track.md`, and `noise_ratios.png` if there are several Λ. They are of the
+    first learning rate; of several, `tuned.md` and `tuned.png` have each scheme's best.
     """
-    groups = read_groups(runs, workdir)
+    of_all_rates = read_groups(runs, workdir)
+    groups = [group for group in of_all_rates if group.run.rate_factor == 1]
+    if len(groups) < len(of_all_rates):
+        write_tuned(of_all_rates, workdir)
     scores = _scores(groups)
     known = [name for name in _COLUMNS if name in scores]
     others = [name for name in scores if name not in _COLUMNS]
