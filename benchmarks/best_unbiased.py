@@ -8,13 +8,14 @@ Four checks, each printed with what it was measured over:
 - `codes` random codes, laws and similarities, decoded by masks: the error over that of
   the unbiased fixed weights of the same code, which must not exceed 1.
 - E[c] of an exact design over `fresh` masks, in standard errors.
-- k = 100, `masks` masks: jgc against the same decoder in straightforward NumPy, a mask
-  at a time, on the first `numpy_masks` of them, in one run.
+- k = 100, `masks` masks, by code: jgc (float32) against the same decoder in
+  straightforward NumPy, a mask at a time, on the first `numpy_masks` of them.
 - the interval code of `large` workers: design and decode times, and the bias left.
 """
 
 import argparse
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -93,52 +94,85 @@ def bias_on_fresh_masks(num_masks: int) -> None:
 
 
 def against_numpy(num_masks: int, num_numpy: int) -> None:
-    """Masks a second of both, and how far apart they are."""
-    k, rho = 100, 0.5
+    """Seconds a mask of both, by code, and how far apart they are."""
+    k, key = 100, jax.random.key(0)
     rng = np.random.default_rng(0)
     p = rng.uniform(0.05, 0.4, k)
-    plan = codes.interval(p, num_partitions=k)
+    masks = rng.random((k, num_masks)) >= p[:, None]
+    print(
+        f"k = {k}, {num_masks} masks, NumPy on the first {num_numpy}: µs a mask, of "
+        f"the clock (of all cores); coefficients apart in float64\n{'':<34}{'jgc':>14}"
+        f"{'solve':>14}{'pinv':>14}{'solve/jgc':>12}{'apart':>9}"
+    )
+    for name, plan in (
+        ("interval: tridiagonal", codes.interval(p, num_partitions=k)),
+        (
+            "fractional repetition: blocks",
+            codes.fractional_repetition(p, num_partitions=k, replication=2),
+        ),
+        ("random graph: components", codes.random_graph(p, num_partitions=50, key=key)),
+        (
+            "stochastic: Cholesky factors",
+            codes.stochastic(p, num_partitions=k, replication=4, key=key),
+        ),
+    ):
+        _against_numpy(name, plan, masks, num_numpy)
+
+
+def _against_numpy(
+    name: str, plan: jgc.CodingPlan, masks: np.ndarray, num_numpy: int
+) -> None:
+    rho, few = 0.5, masks[:, :num_numpy]
     decoder = decoders.best_unbiased(
         plan, gradients=rho, key=jax.random.key(0), num_masks=512
     )
-    masks = rng.random((k, num_masks)) >= p[:, None]
-    decode = jax.jit(lambda decoder, masks: decoder(plan, masks))
-    given = jax.device_put((decoder, masks))
+    decode = jax.jit(lambda decoder, plan, masks: decoder(plan, masks))
+    given = jax.device_put((decoder, plan, masks))
     decode(*given).block_until_ready()
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        decode(*given).block_until_ready()
-        times.append(time.perf_counter() - start)
+    ours = [
+        _seconds_each(masks.shape[1], lambda: jax.block_until_ready(decode(*given)))
+        for _ in range(5)
+    ]
 
     matrix = plan.encoding_matrix()
     kernel = (1 - rho) * matrix @ matrix.T + rho * np.outer(
         matrix.sum(axis=1), matrix.sum(axis=1)
     )
     tilt = matrix @ decoder.design.multipliers
-    weights = np.zeros((k, num_numpy))
-    start = time.perf_counter()
-    for t in range(num_numpy):
-        mask = masks[:, t]
-        # Rank-deficient masks need the pseudo-inverse.
-        inverse = np.linalg.pinv(kernel[np.ix_(mask, mask)], hermitian=True)
-        weights[mask, t] = inverse @ tilt[mask]
-    by_pinv = (time.perf_counter() - start) / num_numpy
-    start = time.perf_counter()
-    for t in range(num_numpy):
-        mask = masks[:, t]
-        inside = kernel[np.ix_(mask, mask)] + 1e-12 * np.eye(mask.sum())
-        np.linalg.solve(inside, tilt[mask])
-    by_solve = (time.perf_counter() - start) / num_numpy
-    found = np.asarray(decode(decoder, masks[:, :num_numpy]))
+    weights = np.zeros(few.shape)
+
+    def by_pinv() -> None:
+        for t, mask in enumerate(few.T):
+            # What no rank-deficient mask breaks.
+            inside = kernel[np.ix_(mask, mask)]
+            inverse = np.linalg.pinv(inside, rcond=1e-10, hermitian=True)
+            weights[mask, t] = inverse @ tilt[mask]
+
+    def by_solve() -> None:
+        for mask in few.T:
+            inside = kernel[np.ix_(mask, mask)] + 1e-12 * np.eye(mask.sum())
+            np.linalg.solve(inside, tilt[mask])
+
+    pinv = _seconds_each(num_numpy, by_pinv)
+    solve = min(_seconds_each(num_numpy, by_solve) for _ in range(2))
+    with jax.enable_x64(True):
+        found = np.asarray(decoder(plan, few))
     off = np.abs(matrix.T @ (found - weights)).max()
-    ours = min(times) / num_masks
-    print(
-        f"k = {k}, {num_masks} masks: jgc {1e6 * ours:.2f} µs a mask (float32), NumPy "
-        f"{1e6 * by_solve:.0f} µs by solve, {1e6 * by_pinv:.0f} µs by pinv: "
-        f"{by_solve / ours:.0f} and {by_pinv / ours:.0f} times; coefficients at most "
-        f"{off:.1e} apart"
+    best = min(ours)
+    columns = "".join(
+        f"{f'{1e6 * clock:.2f} ({1e6 * cores:.2f})':>14}"
+        for clock, cores in (best, solve, pinv)
     )
+    ratios = f"{solve[0] / best[0]:.0f} ({solve[1] / best[1]:.0f})"
+    print(f"{name:<34}{columns}{ratios:>12}{off:>9.0e}", flush=True)
+
+
+def _seconds_each(count: int, work: Callable[[], object]) -> tuple[float, float]:
+    """Of the clock, and of all cores together, which other programs change less."""
+    start = time.perf_counter(), time.process_time()
+    work()
+    end = time.perf_counter(), time.process_time()
+    return (end[0] - start[0]) / count, (end[1] - start[1]) / count
 
 
 def large(num_workers: int) -> None:
@@ -146,9 +180,10 @@ def large(num_workers: int) -> None:
     rng = np.random.default_rng(0)
     p = rng.uniform(0.05, 0.4, num_workers)
     plan = codes.interval(p, num_partitions=num_workers)
-    start = time.perf_counter()
+    start, cores = time.perf_counter(), time.process_time()
     decoder = decoders.best_unbiased(plan, gradients=0.5, key=jax.random.key(0))
     designed = time.perf_counter() - start
+    cores = time.process_time() - cores
     decode = jax.jit(lambda decoder, plan, mask: decoder(plan, mask))
     given = jax.device_put((decoder, plan, rng.random(num_workers) >= p))
     decode(*given).block_until_ready()
@@ -159,8 +194,8 @@ def large(num_workers: int) -> None:
         times.append(time.perf_counter() - start)
     found, norm = decoder.design, 0.5 * num_workers * (1 + num_workers)
     print(
-        f"interval k = n = {num_workers}: design {designed:.1f} s over "
-        f"{found.num_masks} masks, one decode {1e3 * min(times):.2f} ms (median "
+        f"interval k = n = {num_workers}: design {designed:.1f} s ({cores:.1f} of "
+        f"all cores) over {found.num_masks} masks, one decode {1e3 * min(times):.2f} ms (median "
         f"{1e3 * np.median(times):.2f}); relative error {found.error / norm:.3e}, "
         f"fixed {jgc.residual.exact(plan, gradients=0.5).relative:.3e}; bias left "
         f"{np.sqrt((found.bias**2).mean()):.1e} a partition (root mean square, its "
