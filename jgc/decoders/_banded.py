@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jgc.decoders._blocks import in_blocks
 from jgc.decoders._ridge import STEPS, ridge
 
 # A step of a recursion costs about as much for one lane as for this many.
@@ -44,18 +45,11 @@ def solve_banded(
         rhs: each b, in the range of K.
         scale: s, 0 outside the subsets.
     """
-    trials = scale.shape[1]
-    blocks = -(-trials * rhs.shape[0] // _BLOCK)
-    if jax.default_backend() != "cpu" or not 1 < blocks < trials:
-        return _solve_block(band, rhs, scale)
-    size = -(-trials // blocks)
-    padded = jnp.pad(scale, ((0, 0), (0, blocks * size - trials)))
-    solved = jax.lax.map(
+    return in_blocks(
         lambda part: _solve_block(band, rhs, part),
-        jnp.moveaxis(padded.reshape(-1, blocks, size), 1, 0),
+        scale,
+        size=_BLOCK // rhs.shape[0],
     )
-    whole = jnp.moveaxis(solved, 0, 2)
-    return whole.reshape(*whole.shape[:2], -1)[..., :trials]
 
 
 def _solve_block(
