@@ -25,6 +25,7 @@ from experiments.common.schemes import (
     read_rule,
 )
 from experiments.common.threads import OneAtFirst
+from experiments.train.optimizers import judged_params
 from experiments.train.specs import RunSpec, keys_of
 from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines, write_atomically
@@ -128,7 +129,7 @@ def train(
             if job.similarity is not None:
                 row["similarity"] = report.similarity
             if is_last or iteration % config.evaluate_every == 0:
-                params = processes.on_host(state.params)
+                params = processes.on_host(judged_params(state))
                 with first("validation"):
                     row["validation_loss"] = float(task.validation_loss(params))
             if metrics is not None:
@@ -138,7 +139,7 @@ def train(
                 if metrics is not None:
                     metrics.flush()  # a checkpoint promises the metrics up to it
                 checkpoints.save(iteration, state)
-        params = processes.on_host(state.params)
+        params = processes.on_host(judged_params(state))
         _write_params(directory, params, iteration=config.num_iterations)
     with first("score"):
         scores = task.score(params)
