@@ -8,13 +8,14 @@ Four checks, each printed with what it was measured over:
 - `codes` random codes, laws and similarities, decoded by masks: the error over that of
   the unbiased fixed weights of the same code, which must not exceed 1.
 - E[c] of an exact design over `fresh` masks, in standard errors.
-- k = 100, `masks` masks: jgc against the same decoder in straightforward NumPy, a mask
-  at a time, on the first `numpy_masks` of them, in one run.
+- k = 100, `masks` masks, by code: jgc (float32) against the same decoder in
+  straightforward NumPy, a mask at a time, on the first `numpy_masks` of them.
 - the interval code of `large` workers: design and decode times, and the bias left.
 """
 
 import argparse
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -25,6 +26,9 @@ import jgc
 from benchmarks.machine import describe_machine
 from benchmarks.timing import seconds
 from jgc import codes, decoders
+
+# Masks on which coefficients are compared; the pseudo-inverse takes its time.
+_COMPARED = 100
 
 
 def random_code(rng: np.random.Generator) -> jgc.CodingPlan:
@@ -95,52 +99,90 @@ def bias_on_fresh_masks(num_masks: int) -> None:
 
 
 def against_numpy(num_masks: int, num_numpy: int) -> None:
-    """Masks a second of both, and how far apart they are."""
-    k, rho = 100, 0.5
+    """Seconds a mask of both, by code, and how far apart they are."""
+    k, key = 100, jax.random.key(0)
     rng = np.random.default_rng(0)
     p = rng.uniform(0.05, 0.4, k)
-    plan = codes.interval(p, num_partitions=k)
-    decoder = decoders.best_unbiased(
-        plan, gradients=rho, key=jax.random.key(0), num_masks=512
-    )
     masks = rng.random((k, num_masks)) >= p[:, None]
-    decode = jax.jit(lambda decoder, masks: decoder(plan, masks))
-    given = jax.device_put((decoder, masks))
+    print(
+        f"k = {k}, {num_masks} masks, NumPy on the first {num_numpy}: µs a mask of the "
+        f"clock (of all cores); coefficients apart in float64 (of so many masks out of "
+        f"{_COMPARED} whose rank is clear)\n"
+        f"{'':<30}{'jgc':>17}{'solve':>17}{'pinv':>17}{'solve/jgc':>11}{'apart':>12}"
+    )
+    for name, plan in (
+        ("interval: tridiagonal", codes.interval(p, num_partitions=k)),
+        (
+            "fractional repetition: blocks",
+            codes.fractional_repetition(p, num_partitions=k, replication=2),
+        ),
+        ("random graph: components", codes.random_graph(p, num_partitions=50, key=key)),
+        (
+            "stochastic: Cholesky factors",
+            codes.stochastic(p, num_partitions=k, replication=4, key=key),
+        ),
+    ):
+        _against_numpy(name, plan, masks, num_numpy)
+
+
+def _against_numpy(
+    name: str, plan: jgc.CodingPlan, masks: np.ndarray, num_numpy: int
+) -> None:
+    rho, few = 0.5, masks[:, :_COMPARED]
+    decoder = decoders.best_unbiased(
+        plan, gradients=rho, key=jax.random.key(0), num_masks=128
+    )
+    decode = jax.jit(lambda decoder, plan, masks: decoder(plan, masks))
+    given = jax.device_put((decoder, plan, masks))
     decode(*given).block_until_ready()
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        decode(*given).block_until_ready()
-        times.append(time.perf_counter() - start)
+    ours = min(
+        _seconds_each(masks.shape[1], lambda: decode(*given).block_until_ready())
+        for _ in range(3)
+    )
 
     matrix = plan.encoding_matrix()
-    kernel = (1 - rho) * matrix @ matrix.T + rho * np.outer(
-        matrix.sum(axis=1), matrix.sum(axis=1)
+    norm = np.linalg.norm(matrix, axis=1, keepdims=True)
+    unit = np.divide(matrix, norm, out=np.zeros_like(matrix), where=norm > 0)
+    common = unit.sum(axis=1)
+    kernel = (1 - rho) * unit @ unit.T + rho * np.outer(common, common)
+    tilt = unit @ decoder.design.multipliers
+
+    def by_solve() -> None:
+        for mask in masks[:, :num_numpy].T:
+            inside = kernel[np.ix_(mask, mask)] + 1e-12 * np.eye(mask.sum())
+            np.linalg.solve(inside, tilt[mask])
+
+    expected = np.zeros((plan.num_partitions, few.shape[1]))
+
+    def by_pinv() -> None:
+        for t, mask in enumerate(few.T):
+            inverse = np.linalg.pinv(
+                kernel[np.ix_(mask, mask)], rcond=1e-12, hermitian=True
+            )
+            expected[:, t] = unit[mask].T @ (inverse @ tilt[mask])
+
+    solve = min(_seconds_each(num_numpy, by_solve) for _ in range(2))
+    pinv = _seconds_each(few.shape[1], by_pinv)
+    with jax.enable_x64(True):
+        off = np.abs(np.asarray(decoder.coefficients(plan, few)) - expected)
+    # Rows that are parallel but for rounding: their rank is a matter of tolerance.
+    singular = [np.linalg.svd(unit[mask], compute_uv=False) for mask in few.T]
+    clear = [not ((s > 1e-9) & (s < 1e-2)).any() for s in singular]
+    columns = "".join(
+        f"{f'{1e6 * clock:.1f} ({1e6 * cores:.1f})':>17}"
+        for clock, cores in (ours, solve, pinv)
     )
-    tilt = matrix @ decoder.design.multipliers
-    weights = np.zeros((k, num_numpy))
-    start = time.perf_counter()
-    for t in range(num_numpy):
-        mask = masks[:, t]
-        # Rank-deficient masks need the pseudo-inverse.
-        inverse = np.linalg.pinv(kernel[np.ix_(mask, mask)], hermitian=True)
-        weights[mask, t] = inverse @ tilt[mask]
-    by_pinv = (time.perf_counter() - start) / num_numpy
-    start = time.perf_counter()
-    for t in range(num_numpy):
-        mask = masks[:, t]
-        inside = kernel[np.ix_(mask, mask)] + 1e-12 * np.eye(mask.sum())
-        np.linalg.solve(inside, tilt[mask])
-    by_solve = (time.perf_counter() - start) / num_numpy
-    found = np.asarray(decode(decoder, masks[:, :num_numpy]))
-    off = np.abs(matrix.T @ (found - weights)).max()
-    ours = min(times) / num_masks
-    print(
-        f"k = {k}, {num_masks} masks: jgc {1e6 * ours:.2f} µs a mask (float32), NumPy "
-        f"{1e6 * by_solve:.0f} µs by solve, {1e6 * by_pinv:.0f} µs by pinv: "
-        f"{by_solve / ours:.0f} and {by_pinv / ours:.0f} times; coefficients at most "
-        f"{off:.1e} apart"
-    )
+    ratios = f"{solve[0] / ours[0]:.0f} ({solve[1] / ours[1]:.0f})"
+    apart = off[:, clear].max(initial=0)
+    print(f"{name:<30}{columns}{ratios:>11}{apart:>8.0e} ({sum(clear)})", flush=True)
+
+
+def _seconds_each(count: int, work: Callable[[], object]) -> tuple[float, float]:
+    """Of the clock, and of all cores together, which other programs change less."""
+    start = time.perf_counter(), time.process_time()
+    work()
+    end = time.perf_counter(), time.process_time()
+    return (end[0] - start[0]) / count, (end[1] - start[1]) / count
 
 
 class Large(NamedTuple):
@@ -149,6 +191,7 @@ class Large(NamedTuple):
     Attributes:
         num_workers: k = n.
         design_seconds: of the design, on the host.
+        design_cpu_seconds: of all cores together.
         num_masks: that it is over.
         decode_seconds: of one mask, the least of 20 calls.
         median_decode_seconds: their median.
@@ -162,6 +205,7 @@ class Large(NamedTuple):
 
     num_workers: int
     design_seconds: float
+    design_cpu_seconds: float
     num_masks: int
     decode_seconds: float
     median_decode_seconds: float
@@ -178,9 +222,10 @@ def measure_large(num_workers: int, *, entries: int = 1 << 20) -> Large:
     rng = np.random.default_rng(0)
     p = rng.uniform(0.05, 0.4, num_workers)
     plan = codes.interval(p, num_partitions=num_workers)
-    start = time.perf_counter()
+    start, cores = time.perf_counter(), time.process_time()
     decoder = decoders.best_unbiased(plan, gradients=0.5, key=jax.random.key(0))
     designed = time.perf_counter() - start
+    cores = time.process_time() - cores
     decode = jax.jit(lambda decoder, plan, mask: decoder(plan, mask))
 
     def times(masks: np.ndarray) -> list[float]:
@@ -195,6 +240,7 @@ def measure_large(num_workers: int, *, entries: int = 1 << 20) -> Large:
     return Large(
         num_workers,
         designed,
+        cores,
         found.num_masks,
         min(single),
         float(np.median(single)),
@@ -211,8 +257,9 @@ def large(num_workers: int) -> None:
     """Measures and prints."""
     one = measure_large(num_workers)
     print(
-        f"interval k = n = {num_workers}: design {one.design_seconds:.1f} s over "
-        f"{one.num_masks} masks, one decode {1e3 * one.decode_seconds:.2f} ms (median "
+        f"interval k = n = {num_workers}: design {one.design_seconds:.1f} s "
+        f"({one.design_cpu_seconds:.1f} of all cores) over {one.num_masks} masks, "
+        f"one decode {1e3 * one.decode_seconds:.2f} ms (median "
         f"{1e3 * one.median_decode_seconds:.2f}), {1e6 * one.together_seconds:.1f} µs "
         f"a mask where {one.num_together} are decoded at once; relative error "
         f"{one.error:.3e}, fixed {one.fixed_error:.3e}; bias left {one.bias:.1e} a "

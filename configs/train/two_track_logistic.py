@@ -6,6 +6,11 @@ r"""Figure 7 on logistic regression: Adam beside two-track Adam for several Λ.
 1210 runs, about five minutes on one core. `two_track.md` has the differences seed by
 seed, `noise_ratios.png` the final losses against Λ.
 
+At Λ = 1 and one learning rate for all, over ten seeds, two tracks end 0.001 lower in
+training loss for the paper's codes at the deadline 1.5 and level at 1.1, and higher for
+every biased code: by 0.003 to 0.018 at 1.5, by 0.028 to 0.063 at 1.1 (standard errors
+of 0.0003 to 0.006).
+
 Two tracks change the step length more than anything else: with the learning rate of
 either optimizer tuned for each code (--config.learning_rates.adam=…), they end level.
 """

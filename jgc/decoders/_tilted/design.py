@@ -27,13 +27,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jgc.decoders._tilted.decoder import combined
-from jgc.decoders._tilted.law import Law
+from jgc.decoders._tilted.law import Law, masks_at_once
 from jgc.decoders._tilted.projections import Projection, Side, System
 
 # H̃ is formed where masks × size × targets are at most this many numbers.
 _LARGEST_FORMED = 1 << 24
-# Numbers that a batch of masks may hold at once, 32 MiB.
-_BATCH_ENTRIES = 1 << 22
 _MOST_ITERATIONS = 2000
 
 Vector = Float[np.ndarray, " m"]
@@ -126,8 +124,7 @@ class Response:
 def response_of(system: System, law: Law) -> Response:
     """Cuts the masks of a law in batches of bounded memory."""
     trials = law.masks.shape[1]
-    # A band of w + 1 diagonals and three sides or so a group.
-    batch = int(np.clip(_BATCH_ENTRIES // (4 * system.rows.shape[0]), 1, trials))
+    batch = min(masks_at_once(system.rows.shape[0]), trials)
     batch = -(-trials // -(-trials // batch))
     padding = -trials % batch
     masks = np.pad(law.masks, ((0, 0), (0, padding)))

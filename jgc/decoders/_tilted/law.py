@@ -21,7 +21,21 @@ MOST_ENUMERATED = 14
 # Consecutive iterations of each run of a model with a state.
 _CHAIN_LENGTH = 64
 
+# Numbers that a batch of masks may hold at once, 32 MiB, and 512 MiB where long
+# recursions along the workers have few masks to run on.
+_BATCH_ENTRIES = 1 << 22
+_MOST_BATCH_ENTRIES = 1 << 26
+_FEWEST_AT_ONCE = 128
+
 Masks = Bool[np.ndarray, "k trials"]
+
+
+def masks_at_once(size: int) -> int:
+    """Of so many workers or partitions."""
+    # A band of w + 1 diagonals and three sides or so a group.
+    entries = 4 * size
+    few = min(_FEWEST_AT_ONCE, _MOST_BATCH_ENTRIES // entries)
+    return max(1, few, _BATCH_ENTRIES // entries)
 
 
 class Law(NamedTuple):

@@ -9,10 +9,8 @@ from jaxtyping import Array, Bool, Float
 
 from jgc._plan import CodingPlan
 from jgc.decoders._decoder import Decoder
+from jgc.decoders._tilted.law import masks_at_once
 from jgc.gradients import Gradients
-
-# Numbers that a batch of masks may hold at once, 32 MiB.
-_BATCH_ENTRIES = 1 << 22
 
 
 def measured(
@@ -24,8 +22,7 @@ def measured(
     ],
 ) -> tuple[Float[np.ndarray, "batches n"], Float[np.ndarray, " batches"]]:
     """E[c] − 1 and E‖g − ĝ‖² over each batch of masks and probabilities, in float64."""
-    size = max(plan.num_workers, plan.num_partitions)
-    chunk = max(1, _BATCH_ENTRIES // (4 * size))
+    chunk = masks_at_once(max(plan.num_workers, plan.num_partitions))
     gram = gradients.matrix
     factor = None if gram is None else gradients.factor(plan.num_partitions)
     rho = gradients.similarity or 0.0

@@ -124,7 +124,7 @@ class GraphProjection:
         def of_mask(mask: Bool[Array, " k"]) -> Float[Array, "sides n"]:
             return self._cover(mask).nearest(sides)
 
-        return jax.vmap(of_mask, in_axes=1, out_axes=2)(answered)
+        return _graph.over_trials(of_mask, answered)
 
     def weights(
         self, solution: Float[Array, "size trials"], answered: Bool[Array, "k trials"]
@@ -134,7 +134,7 @@ class GraphProjection:
         ) -> Float[Array, " k"]:
             return _graph.tree_weights(self._cover(mask), self._ends(), reached)
 
-        return jax.vmap(of_mask, in_axes=1, out_axes=1)(solution, answered)
+        return _graph.over_trials(of_mask, solution, answered)
 
     def _ends(self) -> tuple[Array, Array]:
         return jnp.asarray(self.tail), jnp.asarray(self.head)
