@@ -74,7 +74,7 @@ def test_bad_arguments():
         decoders.as_numpy("fixed", PLAN)
     with pytest.raises(ValueError, match="graph"):
         decoders.as_numpy(
-            decoders.graph, jgc.codes.scheme_i([0.2] * 3, num_partitions=3)
+            decoders.graph, jgc.codes.interval(P, num_partitions=4, layers=2)
         )
     weights = decoders.as_numpy(decoders.fixed, PLAN)
     for wrong in ([True] * 3, [1.0] * 4):
