@@ -207,8 +207,8 @@ def soak(
                         )
             print(
                 f"{k} workers until iteration {segment.iterations.stop}, after "
-                f"{time.monotonic() - began:.0f} s; faults drawn {dict(drawn)}, met "
-                f"{dict(met)}",
+                f"{time.monotonic() - began:.0f} s; driver {resident():.0f} MB; faults "
+                f"drawn {dict(drawn)}, met {dict(met)}",
                 flush=True,
             )
     assert state is not None
@@ -222,6 +222,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--references", type=int, default=5)
     options = parser.parse_args()
+    # Of tasks that failed on purpose, and that nobody waits for any more.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     rng = np.random.default_rng(options.seed)
     key = jax.random.key(options.seed)
     schedule = optax.cosine_decay_schedule(0.1, options.iterations)

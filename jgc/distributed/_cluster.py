@@ -1,9 +1,6 @@
 """Connecting to Ray, and how the processes of workers are set up."""
 
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,15 +8,11 @@ import jax.numpy as jnp
 from jgc import _checks
 from jgc._extras import require
 
-_LOG = logging.getLogger(__name__)
-_LOOPBACK = "127.0.0.1"
-
 
 def connect(address: str = "") -> None:
     """Starts Ray on this machine, or joins the cluster at `address`.
 
-    Does nothing if this process is connected already. A Ray of this machine alone
-    listens on the loopback interface alone.
+    Does nothing if this process is connected already.
 
     Args:
         address: `host:port` or `auto` of a running cluster; empty: this machine alone.
@@ -37,29 +30,7 @@ def connect(address: str = "") -> None:
     if address:
         ray.init(address=address, **options)
     else:  # "local", or Ray would join whatever cluster it last heard of
-        with _on_loopback(ray):
-            ray.init(address="local", include_dashboard=False, **options)
-        if ray.util.get_node_ip_address() != _LOOPBACK:
-            _LOG.warning(
-                "Ray %s listens on all interfaces of this machine", ray.__version__
-            )
-
-
-@contextmanager
-def _on_loopback(ray: Any) -> Iterator[None]:
-    """Has Ray take 127.0.0.1 for the node's address, as it does on macOS and Windows.
-
-    A node of that address listens there alone. Ray replaces it where it is asked for by
-    name, and what it is asked by instead, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0, it reads
-    when it is imported.
-    """
-    constants = ray._private.ray_constants
-    before = getattr(constants, "ENABLE_RAY_CLUSTER", None)
-    constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = before
+        ray.init(address="local", include_dashboard=False, **options)
 
 
 def worker_environment(threads: int = 1) -> dict[str, str]:
