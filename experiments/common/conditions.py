@@ -7,7 +7,6 @@ they cost.
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from ml_collections import ConfigDict
 
 from experiments.common.checks import listed, require, require_counts
 from experiments.common.schemes import HALF_COMMON
-from jgc import CodingPlan, gradients, stragglers
+from jgc import gradients, stragglers
 from jgc.design.rules import Rule, as_stragglers
 from jgc.gradients import SimilarityEstimator
 from jgc.stragglers import StragglerModel
@@ -63,7 +62,8 @@ def add_truth(config: ConfigDict) -> None:
     config.stragglers.groups = ()  # shared_shocks: the group of each worker, from 0
     config.stragglers.shock = 0.05  # shared_shocks: how often a group is hit
     config.stragglers.shift = 1.0  # shifted_exponential: the time that nobody beats
-    # trace: of seconds, a row a round; the deadlines are in seconds then.
+    # trace: of seconds, a row a round; the deadlines are in seconds then. Seconds are
+    # as recorded, whatever a code's load: experiments.replay counts the load.
     config.stragglers.trace = ""
     config.stragglers.missing_is_late = False  # empty cells never came
 
@@ -286,6 +286,11 @@ def believed(
     return told(config, np.asarray(truth.probabilities(), np.float64), key=key)
 
 
+def is_dependent(config: Any) -> bool:
+    """Whether workers straggle together, within an iteration."""
+    return config.stragglers.model in ("common_factor", "shared_shocks", TRACE)
+
+
 def is_off(config: Any) -> bool:
     """Whether the codes may be told another p than the truth's."""
     settings = config.believed
@@ -317,16 +322,6 @@ def similarity(config: Any) -> SimilarityEstimator | None:
         return None
     guess = gradients.as_similarity(HALF_COMMON, config.num_partitions)
     return gradients.following(first_guess=guess, every=every)
-
-
-def facing(plan: CodingPlan, *, told: Probabilities, p: Probabilities) -> CodingPlan:
-    """The plan, made for what it was told, of workers that straggle with p.
-
-    One that waits for all has a p of its own, 0, and keeps it.
-    """
-    if not np.array_equal(plan.straggler_probabilities, told):
-        return plan
-    return replace(plan, straggler_probabilities=p)
 
 
 def following(config: Any) -> Following | None:

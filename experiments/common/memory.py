@@ -28,7 +28,8 @@ def keep_freed() -> None:
 
     XLA asks for a step's temporary buffers anew in every step. glibc maps blocks of
     that size afresh and gives them back after the step, so that each page is cleared by
-    the system and faults once a step. With any other C library nothing is done.
+    the system and faults once a step. With any other C library nothing is done; what
+    other threads than the first allocate in heaps of their own is glibc's to place.
     """
     if platform.libc_ver()[0] != "glibc":
         return

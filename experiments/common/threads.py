@@ -45,7 +45,7 @@ def in_threads(
 
 
 class OneAtFirst:
-    """Lets one thread through a place until it is out, so that it compiles once."""
+    """Lets one thread through a place until it is out: others find what it compiled."""
 
     def __init__(self) -> None:
         """No place has been passed."""

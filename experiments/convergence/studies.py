@@ -276,10 +276,15 @@ def make_plans(config: Any, deadline: float) -> list[jgc.CodingPlan]:
     psi = draw_psi(key, config.num_workers, config.psi_min, config.psi_max)
     p = jgc.stragglers.deadline_probabilities(psi, deadline=deadline)
     told = conditions.told(config, p, key=jax.random.fold_in(key, 2))
+    plans = {name: MEASURED[name](told, config) for name in config.schemes}
     return [
-        conditions.facing(MEASURED[name](told, config), told=told, p=p)
-        for name in config.schemes
+        plan if _waits_for_all(name) else replace(plan, straggler_probabilities=p)
+        for name, plan in plans.items()
     ]
+
+
+def _waits_for_all(name: str) -> bool:
+    return name in SCHEMES and SCHEMES[name].waits_for_all
 
 
 def _initial_gap(problem: KnownProblem) -> float:

@@ -19,16 +19,17 @@ def main() -> None:
     launch.experiment(prepare, measure_all, how_to_go_on="the same command starts anew")
 
 
-def prepare(config: Any, workdir: Path) -> None:
-    """Raises what wrong settings would stop later.
+def prepare(config: Any, workdir: Path) -> dict[str, training.Law]:
+    """What is trained, once every setting is known to be usable.
 
     Raises:
-        ValueError: a setting is not accepted.
+        ValueError: a setting is not accepted, or a method that is trained has no plan.
     """
     settings.check(config)
+    return training.prepare(config)
 
 
-def measure_all(prepared: None, config: Any, workdir: Path) -> None:
+def measure_all(laws: dict[str, training.Law], config: Any, workdir: Path) -> None:
     """Measures errors, then trains; each part is written when it is done."""
     write_errors(errors.measure(config), workdir)
-    write_training(training.measure(config), workdir)
+    write_training(training.measure(config, laws), workdir)

@@ -14,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+import jgc
 from experiments.common import conditions
 from experiments.decoding import methods
 from experiments.decoding.problems import PROBLEMS, Problem
+from jgc.decoders import Decoder
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,18 +42,65 @@ def list_methods(config: Any) -> list[Method]:
     ]
 
 
-def measure(config: Any) -> list[dict[str, Any]]:
-    """A row for each problem, diversity, law and method."""
+class Design(NamedTuple):
+    """What a method is for one law of p."""
+
+    method: Method
+    plan: jgc.CodingPlan
+    decoder: Decoder
+
+
+class Law(NamedTuple):
+    """One draw of p by a law, and all methods for it."""
+
+    p: methods.Probabilities
+    designs: list[Design]
+
+
+def prepare(config: Any) -> dict[str, Law]:
+    """Every method for every law, so that what has no plan stops before any work.
+
+    Raises:
+        ValueError: a code or decoder does not exist for this k, load and p; names it.
+    """
+    p_key, code_key = jax.random.split(jax.random.key(config.seed))
+    laws = {}
+    for law in config.training.laws:
+        p = methods.LAWS[law](config.num_workers, p_key)
+        told = conditions.told(config, p, key=jax.random.fold_in(p_key, 2))
+        designs = [_design(law, one, told, code_key) for one in list_methods(config)]
+        laws[law] = Law(p, designs)
+    return laws
+
+
+def _design(
+    law: str, method: Method, told: methods.Probabilities, key: Array
+) -> Design:
+    code, name = method.code, method.decoder
+    try:
+        plan = methods.plan_for(code, name, told, method.load, key)
+        decoder = methods.DECODERS[name](plan, methods.HALF_COMMON)
+        decoder.check(plan)
+    except ValueError as error:
+        raise ValueError(
+            f"config.training: {code} with {name} at load {method.load} and {law} "
+            f"does not exist: {error}"
+        ) from error
+    return Design(method, plan, decoder)
+
+
+def measure(config: Any, laws: dict[str, Law]) -> list[dict[str, Any]]:
+    """A row for each problem, diversity, law of `prepare` and method."""
     rows = []
     for name in config.training.problems:
         for diversity in config.training.diversities:
             problem = PROBLEMS[name](config, diversity)
             run = jax.jit(partial(_gaps, problem, config.training.num_iterations))
-            for law in config.training.laws:
+            for law, drawn in laws.items():
                 _LOG.info("%s, diversity %g, %s", name, diversity, law)
                 rows += [
                     {"problem": name, "diversity": diversity, "law": law, **row}
-                    for row in _of_law(config, problem, run, law)
+                    for row in _of_law(config, problem, run, drawn)
                 ]
     return rows
 
@@ -62,21 +111,14 @@ def step_sizes(config: Any, problem: Problem) -> Float[np.ndarray, " steps"]:
     return config.training.largest_step / problem.smoothness * halves
 
 
-def _of_law(config: Any, problem: Problem, run: Any, law: str) -> list[dict[str, Any]]:
+def _of_law(config: Any, problem: Problem, run: Any, law: Law) -> list[dict[str, Any]]:
     training = config.training
-    p_key, code_key = jax.random.split(jax.random.key(config.seed))
-    p = methods.LAWS[law](config.num_workers, p_key)
-    told = conditions.told(config, p, key=jax.random.fold_in(p_key, 2))
-    log_probability = jnp.log(jnp.maximum(methods.mask_probabilities(p), 1e-30))
+    log_probability = jnp.log(jnp.maximum(methods.mask_probabilities(law.p), 1e-30))
     steps = step_sizes(config, problem)
     num_seeds = training.num_tuning_seeds + training.num_seeds
     keys = jax.random.split(jax.random.key(config.seed + 1), num_seeds)
     rows = []
-    for method in list_methods(config):
-        plan = methods.plan_for(
-            method.code, method.decoder, told, method.load, code_key
-        )
-        decoder = methods.DECODERS[method.decoder](plan, methods.HALF_COMMON)
+    for method, plan, decoder in law.designs:
         table = methods.coefficients_of_all_masks(plan, decoder).T
         gaps = np.asarray(
             run(jnp.asarray(table, jnp.float32), log_probability, steps, keys),

@@ -13,6 +13,7 @@ enumeration.
 import json
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,13 +148,11 @@ def _design(case: Case, config: Any, draw: int) -> Design:
     told = conditions.told(config, p, key=jax.random.fold_in(own, 2))
     plan = scheme.design(told, n, code_key)
     decoder = scheme.decoder_for(plan, gradients=case.similarity)
-    # One iteration of a Markov chain is as independent as Bernoulli's.
-    independent = config.stragglers.model in ("bernoulli", "markov")
-    return Design(
-        conditions.facing(plan, told=told, p=p),
-        decoder,
-        None if independent else conditions.model_of(config, p),
-    )
+    if scheme.waits_for_all:
+        return Design(plan, decoder, None)
+    model = conditions.model_of(config, p)
+    facing = replace(plan, straggler_probabilities=p)
+    return Design(facing, decoder, model if conditions.is_dependent(config) else None)
 
 
 def _covariance(model: StragglerModel) -> np.ndarray:

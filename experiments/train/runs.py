@@ -25,6 +25,7 @@ from experiments.common.schemes import (
     read_rule,
 )
 from experiments.common.threads import OneAtFirst
+from experiments.train.optimizers import judged_params
 from experiments.train.specs import RunSpec, keys_of
 from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines, write_atomically
@@ -128,7 +129,7 @@ def train(
             if job.similarity is not None:
                 row["similarity"] = report.similarity
             if is_last or iteration % config.evaluate_every == 0:
-                params = processes.on_host(state.params)
+                params = processes.on_host(judged_params(state))
                 with first("validation"):
                     row["validation_loss"] = float(task.validation_loss(params))
             if metrics is not None:
@@ -138,7 +139,7 @@ def train(
                 if metrics is not None:
                     metrics.flush()  # a checkpoint promises the metrics up to it
                 checkpoints.save(iteration, state)
-        params = processes.on_host(state.params)
+        params = processes.on_host(judged_params(state))
         _write_params(directory, params, iteration=config.num_iterations)
     with first("score"):
         scores = task.score(params)
@@ -156,7 +157,7 @@ def _write_result(
         "run": dataclasses.asdict(run),
         "title": scheme.title,
         "load": plan.load,
-        **_relative_errors(_under(plan, truth), scheme.decoder_for(plan)),
+        **_relative_errors(plan, scheme.decoder_for(plan), truth, config),
         **{f"final_{name}": value for name, value in _last_metrics(directory).items()},
         **scores,
     }
@@ -166,14 +167,6 @@ def _write_result(
     }
     numbers = (f"{title} {value:.3f}" for title, value in shown.items())
     _LOG.info("%s: %s", run.name, ", ".join(numbers))
-
-
-def _under(plan: jgc.CodingPlan, truth: StragglerModel | None) -> jgc.CodingPlan:
-    """The plan as workers with the true p meet it, each for itself."""
-    if truth is None or truth.probabilities is None:
-        return plan
-    p = np.asarray(truth.probabilities(), np.float64)
-    return dataclasses.replace(plan, straggler_probabilities=p)
 
 
 def _write_params(directory: Path, params: Params, *, iteration: int) -> None:
@@ -229,21 +222,46 @@ def _can_follow(plan: jgc.CodingPlan, run: RunSpec, config: Any) -> bool:
 
 
 def _relative_errors(
-    plan: jgc.CodingPlan, decoder: jgc.decoders.Decoder
+    plan: jgc.CodingPlan,
+    decoder: jgc.decoders.Decoder,
+    truth: StragglerModel | None,
+    config: Any,
 ) -> dict[str, float]:
     """E‖g − ĝ‖²/‖g‖² for equal and for orthogonal partition gradients.
 
-    Exact, but for decoders without a closed form and too many workers to enumerate.
+    Of the stragglers that the run faces; where they are observed, of workers with the
+    plan's p, each for itself. Of the plan that the run starts from. Exact for
+    independent workers, but for decoders without a closed form and too many workers to
+    enumerate.
     """
+    dependent = None
+    if truth is not None and truth.probabilities is not None:
+        p = np.asarray(truth.probabilities(), np.float64)
+        plan = dataclasses.replace(plan, straggler_probabilities=p)
+        if conditions.is_dependent(config) and p.any():
+            dependent = truth
     return {
-        "relative_error_aligned": _error(plan, decoder, similarity=1.0),
-        "relative_error_orthogonal": _error(plan, decoder, similarity=0.0),
+        f"relative_error_{name}": _error(plan, decoder, dependent, similarity=rho)
+        for name, rho in (("aligned", 1.0), ("orthogonal", 0.0))
     }
 
 
 def _error(
-    plan: jgc.CodingPlan, decoder: jgc.decoders.Decoder, *, similarity: float
+    plan: jgc.CodingPlan,
+    decoder: jgc.decoders.Decoder,
+    dependent: StragglerModel | None,
+    *,
+    similarity: float,
 ) -> float:
+    if dependent is not None:
+        return jgc.residual.monte_carlo(
+            jax.random.key(0),
+            plan,
+            num_trials=_NUM_TRIALS,
+            decoder=decoder,
+            model=dependent,
+            gradients=similarity,
+        ).relative
     if decoder == jgc.decoders.fixed:
         return jgc.residual.exact(plan, gradients=similarity).relative
     if plan.num_workers <= MOST_WORKERS_TO_ENUMERATE:

@@ -18,6 +18,7 @@ from experiments.train.optimizers import DEFAULT, OPTIMIZERS, SCHEDULES
 from experiments.train.paths import PATHS
 from experiments.train.tasks import TASKS
 
+AUGMENTATIONS = ("", "flip", "crop", "ssd")
 _MODEL_CHOICES = {
     "name": ("ssdlite", "retinanet"),
     "compute_dtype": ("float32", "bfloat16"),
@@ -55,16 +56,24 @@ def default() -> ConfigDict:
         {name: optimizer.learning_rate for name, optimizer in OPTIMIZERS.items()}
     )
     # The learning rates above are the highest: reached after a warm-up of so many
-    # iterations, and then kept ("constant") or lowered to 0 ("cosine").
+    # iterations, and then kept ("constant"), lowered to 0 ("cosine"), or divided by 10
+    # at these parts of all iterations ("step").
     config.schedule = "constant"
+    config.schedule_steps = (0.6, 0.85)
     config.warmup_iterations = 0
+    config.weight_decay = 0.0  # of all parameters; AdamW's where the optimizer is Adam
+    # The mean of the parameters is judged and kept, in which those of the last
+    # iteration weigh 1 less this; 0: the last ones themselves are.
+    config.ema_decay = 0.0
     config.clip_norm = 0.0  # longer gradients are shortened to it; 0: none are
     # Λ of (42), one run each, for optimizers of two tracks.
     config.noise_ratios = (1.0,)
     config.num_iterations = 200
     # Examples of each partition in an iteration, drawn anew (C.4.1); 0: all.
     config.batch_size = 0
-    config.chunk_size = 0  # examples in one pass; 0: all. Less memory, same gradient
+    # Examples in one pass; 0: all. Less memory, same gradient: what is elsewhere called
+    # gradient accumulation. With data.augmentation no less than a partition's.
+    config.chunk_size = 0
     # Threads that share the cores, a run each: small models leave cores idle.
     config.runs_at_once = 1
     config.evaluate_every = 50  # iterations between validation losses
@@ -97,6 +106,10 @@ def default() -> ConfigDict:
     # False: training images are read batch by batch, for data larger than memory.
     config.data.in_memory = True
     config.data.validate_on_train = False  # score the images that were trained on
+    # Of training images with their boxes, anew in each iteration: "flip", "crop" (and
+    # flip, as torchvision's SSDLite) or "ssd" (colours, expand, crop, flip); empty:
+    # none.
+    config.data.augmentation = ""
     config.data.max_objects = 100  # slots an image; the largest objects are kept
     config.data.scorer = "pycocotools"  # or "hotcoco": a second where it takes a minute
     config.data.shapes = ConfigDict()
@@ -215,6 +228,31 @@ def check(config: ConfigDict) -> None:
         "warmup_iterations",
         lambda value: 0 <= value < config.num_iterations,
         f"0 to {config.num_iterations - 1}, below num_iterations",
+    )
+    require_several(
+        config, "schedule_steps", lambda part: 0 < part < 1, "between 0 and 1"
+    )
+    require(
+        config,
+        "weight_decay",
+        lambda value: 0 <= value < math.inf,
+        "at least 0, where 0 is none",
+    )
+    can_decay = [name for name, one in OPTIMIZERS.items() if one.make_decaying]
+    require(
+        config,
+        "weight_decay",
+        lambda value: not value or set(config.optimizers) <= set(can_decay),
+        f"0, where one of the optimizers is not of {listed(can_decay)}",
+    )
+    require(
+        config,
+        "ema_decay",
+        lambda value: 0 <= value < 1,
+        "0 to below 1, where 0 is none",
+    )
+    require(
+        config, "data.augmentation", AUGMENTATIONS.__contains__, listed(AUGMENTATIONS)
     )
     require(
         config,

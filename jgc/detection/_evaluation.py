@@ -6,6 +6,7 @@ faster: val2017 takes it a second, pycocotools a minute.
 
 import contextlib
 import io
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,9 @@ import numpy as np
 
 from jgc._extras import require
 from jgc.detection._types import Detections
+
+# What scorers print is caught by a standard output that is of all threads.
+_PRINTING = threading.Lock()
 
 
 class CocoScores(NamedTuple):
@@ -151,8 +155,7 @@ def evaluate(
     results = coco_results(
         detections, image_ids, ground_truth, category_ids=category_ids
     )
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
+    with _PRINTING, contextlib.redirect_stdout(io.StringIO()):
         truth = make_index(_data_set(ground_truth, ground_truth["annotations"]))
         # loadRes refuses an empty list; an index of no annotations scores the same.
         # Areas are what loadRes would add, for the scores by size.
@@ -169,9 +172,8 @@ def evaluate(
         run.params.imgIds = sorted(image_ids)
         run.evaluate()
         run.accumulate()
-    summary = io.StringIO()
-    with contextlib.redirect_stdout(summary):
-        run.summarize()
+        with contextlib.redirect_stdout(io.StringIO()) as summary:
+            run.summarize()
     return CocoScores._make([*np.asarray(run.stats).tolist(), summary.getvalue()])
 
 

@@ -4,7 +4,6 @@ from functools import cache, partial
 
 import jax
 import numpy as np
-from jax._src import distributed  # JAX has no public barrier that needs no devices
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _PATIENCE = 30 * 60  # seconds, what XLA's collectives wait for a connected process
@@ -48,6 +47,9 @@ def connect(mesh: Mesh, param_axis: str | None = None) -> None:
         .compile()
         for group in groups
     ]
+    # JAX has no public barrier that needs no devices.
+    from jax._src import distributed
+
     client = distributed.global_state.client
     if client is not None:  # without one, the runtime has met by other means
         devices = [device.id for device in mesh.devices.flat]

@@ -1,5 +1,7 @@
 import copy
 import importlib.util
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -82,6 +84,20 @@ def test_perfect_detections_score_one(scorer, perfect, truth, capsys):
     assert "Average Precision" in scores.summary
     assert capsys.readouterr().out == ""
     assert truth == before
+
+
+def test_threads_leave_standard_output_as_it_was(perfect, truth, capsys):
+    """Each would catch the output while another has it."""
+    before = sys.stdout
+
+    def score(_):
+        return evaluate(perfect, IMAGES, truth, category_ids=CATEGORIES).summary
+
+    with ThreadPoolExecutor(4) as pool:
+        summaries = list(pool.map(score, range(40)))
+    assert sys.stdout is before
+    assert capsys.readouterr().out == ""
+    assert {len(summary.splitlines()) for summary in summaries} == {12}
 
 
 def test_results_are_in_pixels_and_categories(perfect, truth):

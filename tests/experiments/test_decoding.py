@@ -111,3 +111,10 @@ def test_wrong_settings_are_named():
     config.training.codes = ("intervall",)
     with pytest.raises(ValueError, match=r"config\.training\.codes = .*interval"):
         settings.check(config)
+
+
+def test_what_cannot_be_trained_stops_before_any_work(tmp_path):
+    config = small()
+    config.training.codes, config.training.loads = ("block_design",), (3,)
+    with pytest.raises(ValueError, match=r"config\.training: block_design with .* 3"):
+        main.prepare(config, tmp_path)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -5,11 +7,13 @@ import pytest
 
 from experiments.train import settings
 from experiments.train.optimizers import make_optimizer
+from experiments.train.report.curves import draw_curves
 from experiments.train.report.findings import write_findings
 from experiments.train.report.groups import Curve, Group
+from experiments.train.report.panels import panels_of
 from experiments.train.specs import RunSpec
 
-LOADS = {"straggler_free": 1.0, "uncoded": 1.0, "interval": 2.0}
+LOADS = {"straggler_free": 1.0, "uncoded": 1.0, "interval": 2.0, "stochastic": 2.0}
 
 
 def group(scheme, ends, *, ap):
@@ -61,6 +65,54 @@ def test_a_worse_code_is_said_to_be_worse(tmp_path):
     text = (tmp_path / "findings.md").read_text()
     assert text.count("uncoded 1.00 ± 0.00; interval 3.50 ± 0.00") == 1
     assert "waiting for all" not in text
+
+
+def test_no_loss_is_made_up_for_work_before_the_first(tmp_path):
+    groups = [
+        group("straggler_free", (1.0, 1.0), ap=0.4),
+        group("interval", (1.2, 1.2), ap=0.3),
+    ]
+    groups[1].results[:] = [{**result, "load": 8.0} for result in groups[1].results]
+    write_findings(groups, tmp_path)
+    load = (tmp_path / "findings.md").read_text().splitlines()[1]
+    assert "40 gradients a partition, it is straggler_free 1.00 ± 0.00." in load
+
+
+def test_curves_where_nobody_answered(recwarn):
+    """No loss is known then, in an iteration of one seed, or of both."""
+    groups = [
+        group("interval", (1.2, 1.2), ap=0.3),
+        group("uncoded", (2.0, 2.0), ap=0.1),
+    ]
+    for one in groups:
+        one.loss[:] = np.linspace(4, 1, 40)
+        one.loss[0, [0, 7]] = np.nan
+        one.loss[1, [7, 39]] = np.nan
+    lost = group("stochastic", (2.0, 2.0), ap=0.0)
+    lost.loss[:] = np.nan
+    (page,) = draw_curves([*groups, lost], lambda one: one.training, name="loss")
+    low, high = page.axes[0].get_ylim()
+    assert 0.5 < low < 1 < 4 < high < 5
+    drawn = page.axes[0].lines[0].get_ydata()
+    assert np.isnan(drawn[7])
+    assert np.isfinite(np.delete(drawn, 7)).all()
+    assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+
+
+def test_panels_show_what_is_compared():
+    single, two = "adam", "two_track_adam"
+    gd = RunSpec("straggler_free", None, 0, single)
+    coded = [RunSpec("interval", 1.5, 0, single), RunSpec("interval", 1.5, 0, two, 1.0)]
+    assert [[panel.shows(r) for r in (gd, *coded)] for panel in panels_of(coded)] == [
+        [True, True, False],
+        [True, False, True],
+    ]
+    # Where p is given nobody has a deadline, and still each optimizer its own panel.
+    given = [replace(run, deadline=None) for run in coded]
+    assert [[panel.shows(r) for r in (gd, *given)] for panel in panels_of(given)] == [
+        [True, True, False],
+        [True, False, True],
+    ]
 
 
 def test_training_curves_are_means_of_iterations():

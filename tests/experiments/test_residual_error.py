@@ -127,3 +127,15 @@ def test_workers_that_straggle_together(tmp_path):
     assert disagreement(together) < 5  # of the closed form, by its covariance
     (alone, _) = measured(small_config(), tmp_path)
     assert together["exact"][0] > 1.1 * alone["exact"][0]
+
+
+def test_who_waits_for_all_has_no_error_whatever_the_stragglers(tmp_path):
+    changes = {"schemes": ("straggler_free",), "stragglers.model": "common_factor"}
+    (all_come,) = measured(small_config(**changes), tmp_path)
+    assert all_come["exact"] == [0]
+
+
+def test_a_model_that_cannot_be_stops_before_any_work(tmp_path):
+    changes = {"stragglers.model": "markov", "stragglers.mean_burst": 0.5}
+    with pytest.raises(ValueError, match="mean_burst"):
+        prepare(small_config(**changes), tmp_path)

@@ -269,6 +269,22 @@ def test_reported_errors_are_those_of_the_decoder_in_use(
     assert result["relative_error_orthogonal"] == pytest.approx(expected.mean / n)
 
 
+def test_reported_errors_are_those_of_workers_that_straggle_together(
+    tmp_path, config, task
+):
+    run, errors = RunSpec("interval", 1.5, 0), {}
+    for model in ("bernoulli", "common_factor"):
+        config.stragglers.model, config.stragglers.correlation = model, 0.9
+        with RunProgress(1, config.num_iterations) as progress:
+            train(run, task, PATH, config, tmp_path / model, progress)
+        result = json.loads((tmp_path / model / RESULT).read_text())
+        errors[model] = result["relative_error_aligned"]
+    plan, truth = design(run, config)
+    expected = jgc.residual.exact(plan, gradients=1.0, covariance=truth.covariance())
+    assert errors["common_factor"] == pytest.approx(expected.relative, rel=0.05)
+    assert errors["common_factor"] > 1.5 * errors["bernoulli"]
+
+
 def final_params(tmp_path, config, task, run, optimizer):
     path = PATH if optimizer is OPTIMIZER else open_path(optimizer=optimizer)
     with RunProgress(1, config.num_iterations) as progress:

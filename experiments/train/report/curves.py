@@ -1,10 +1,10 @@
 """Loss against iteration and against computation load, on pages."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from experiments.common.pictures import Style, legend_below, page
@@ -66,21 +66,28 @@ def _draw_panel(
 
 def _limits(curves: list[Curve]) -> tuple[float, float]:
     """Of losses on all pages: no run that diverges rules them."""
-    means = [curve.values.mean(0) for curve in curves]
+    means = [known[np.isfinite(known)] for known in map(_mean, curves)]
+    means = [mean for mean in means if mean.size] or [np.zeros(1)]
     start = max(float(mean[0]) for mean in means)
-    highest = max(float(np.nanmax(mean)) for mean in means)
-    lowest = min(float(np.nanmin(mean)) for mean in means)
+    highest = max(float(mean.max()) for mean in means)
+    lowest = min(float(mean.min()) for mean in means)
     margin = 0.05 * (start - lowest)
     # What is far above the start is cut off; what is a little above is shown.
     top = min(highest, start + 0.5 * (start - lowest))
-    if not math.isfinite(top) or margin <= 0:
-        top, margin = start, 0.05 * abs(start)
+    if margin <= 0:
+        top, margin = start, 0.05 * abs(start) or 1.0
     return lowest - margin, top + margin
+
+
+def _mean(curve: Curve) -> Float[np.ndarray, " times"]:
+    """Over the seeds in which somebody answered; NaN where in none."""
+    return np.ma.masked_invalid(curve.values).mean(0).filled(np.nan)
 
 
 def _draw_loss(axis: Any, curve: Curve, load: float, style: Style, title: str) -> None:
     work = load * curve.iterations
-    mean, spread = curve.values.mean(0), curve.values.std(0)
+    mean = _mean(curve)
+    spread = np.ma.masked_invalid(curve.values).std(0).filled(np.nan)
     axis.plot(work, mean, color=style.color, linestyle=style.line, label=title)
     low, high = mean - spread, mean + spread
     axis.fill_between(work, low, high, color=style.color, alpha=0.12, linewidth=0)

@@ -70,7 +70,11 @@ def _against_iterations(groups: list[Group]) -> str:
 
 def _against_load(groups: list[Group]) -> str:
     common = min(g.validation.iterations[-1] * g.mean("load") for g in groups)
-    measured = [_Measured(g, *_at(g, common / g.mean("load"))) for g in groups]
+    measured = [
+        _Measured(g, *_at(g, common / g.mean("load")))
+        for g in groups
+        if common / g.mean("load") >= g.validation.iterations[0]
+    ]
     return (
         f"validation.png, right: after equal work, {common:g} gradients a partition, "
         f"it is {_listed(measured)}."

@@ -47,14 +47,16 @@ class Group(NamedTuple):
     def training(self) -> Curve:
         """The training loss: means of so many iterations that mini-batches can be read.
 
-        An iteration's loss is that of the parameters before it.
+        An iteration's loss is that of the parameters before it, and NaN where nobody
+        answered who would know it.
         """
         seeds, count = self.loss.shape
         width = -(-count // _MOST_POINTS)
         windows = count // width
         kept = self.loss[:, count - windows * width :].reshape(seeds, windows, width)
         first = count - windows * width + np.arange(windows) * width
-        return Curve(first + (width - 1) / 2, kept.mean(-1))
+        means = np.ma.masked_invalid(kept).mean(-1).filled(np.nan)
+        return Curve(first + (width - 1) / 2, means)
 
     def mean(self, column: str) -> float:
         """Mean over seeds of a number in the results."""

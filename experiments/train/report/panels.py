@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from experiments.common.schemes import find_scheme
 from experiments.train.optimizers import OPTIMIZERS
 from experiments.train.specs import RunSpec
 
@@ -14,12 +15,14 @@ class Panel(NamedTuple):
     noise_ratio: float | None
 
     def shows(self, run: RunSpec) -> bool:
-        """Whether a run belongs to it; one that waits for all belongs to many."""
-        if run.deadline is None and run.noise_ratio is None:
+        """Whether a run belongs to it; one without a deadline belongs to many."""
+        if run.deadline not in (None, self.deadline):
+            return False
+        if find_scheme(run.scheme).waits_for_all:
             # Where all are waited for, an optimizer of two tracks is that of one.
             single_track = OPTIMIZERS[self.optimizer].single_track
             return run.optimizer in (self.optimizer, single_track)
-        return self == (run.deadline, run.optimizer, run.noise_ratio)
+        return (run.optimizer, run.noise_ratio) == (self.optimizer, self.noise_ratio)
 
 
 def panels_of(runs: list[RunSpec]) -> list[Panel]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from experiments.train.tasks.augmentation import augmented
 from experiments.train.tasks.detection_counts import count, shares
 from experiments.train.tasks.detection_model import make_detector, with_mean_divisor
 from experiments.train.tasks.detection_picture import draw_comparison
@@ -46,6 +47,7 @@ class DetectionTask(NamedTuple):
         class_names: the name of each label.
         category_ids: COCO's category id of each label.
         scorer: of `jgc.detection.evaluate`.
+        augmentation: of the images that are trained on, of `config.data`.
     """
 
     detector: Detector
@@ -56,6 +58,7 @@ class DetectionTask(NamedTuple):
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     scorer: str
+    augmentation: str
 
     def task(self, *, num_partitions: int) -> Task:
         """What the runs of an experiment share, the training data on the host."""
@@ -101,7 +104,7 @@ class DetectionTask(NamedTuple):
             )
 
         return Task(
-            loss=self.detector.loss,
+            loss=augmented(self.detector.loss, self.augmentation),
             init=jax.jit(self.detector.init),
             source=self.stream or arrays(self.train.examples),
             assignment=assign_partitions(self.num_train, num_partitions=num_partitions),
@@ -170,6 +173,7 @@ def load_detection_task(config: Any) -> DetectionTask:
         class_names=source.class_names,
         category_ids=source.category_ids,
         scorer=config.data.scorer,
+        augmentation=config.data.augmentation,
     )
 
 
