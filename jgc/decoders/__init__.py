@@ -1,5 +1,6 @@
 """Decoders: from who answered to what each worker's message is multiplied by."""
 
+from jgc.decoders._as_numpy import as_numpy
 from jgc.decoders._best_unbiased import (
     best_unbiased,
     conditional_least_squares,
@@ -19,6 +20,7 @@ from jgc.decoders._two_track import two_track
 
 __all__ = [
     "Decoder",
+    "as_numpy",
     "best_unbiased",
     "between",
     "conditional_least_squares",

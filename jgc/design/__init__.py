@@ -2,8 +2,9 @@
 
 `jgc.advise` and `search` answer what coding would save, as `Option`s of a plan, a
 decoder and a waiting rule (`rules`); `best_deadline` and `redesign` choose parts of
-that. `diagnose`, `draw_plan` and `draw_error_against_load` show; `save_plan`,
-`load_plan`, `save_option` and `load_option` hand on.
+that, and `replan` is for workers that join and leave. `diagnose`, `draw_plan` and
+`draw_error_against_load` show; `save_plan`, `load_plan`, `save_option` and
+`load_option` hand on.
 """
 
 from jgc.design import rules
@@ -25,6 +26,7 @@ from jgc.design._option_file import Runnable, holds_option, load_option, save_op
 from jgc.design._plan_file import load_plan, save_plan
 from jgc.design._planner import Option, advise, search
 from jgc.design._redesign import redesign
+from jgc.design._replan import Replanned, replan
 from jgc.design._sensitivity import Sensitivity, sensitivity
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Diagnostics",
     "Optimised",
     "Option",
+    "Replanned",
     "Runnable",
     "Sensitivity",
     "advise",
@@ -46,6 +49,7 @@ __all__ = [
     "load_plan",
     "optimise",
     "redesign",
+    "replan",
     "rules",
     "save_option",
     "save_plan",

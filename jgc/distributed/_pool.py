@@ -160,6 +160,34 @@ class WorkerPool:
         """The number of workers k."""
         return self._num_workers
 
+    def resize(self, was: Sequence[int]) -> None:
+        """Workers that leave and join for good, between runs.
+
+        The next run must be of a plan for these workers, see `jgc.design.replan`.
+
+        Args:
+            was: for each worker from now on its number so far, or −1 for one that is
+                started; the processes of those that are not named end.
+
+        Raises:
+            ValueError: no workers, or not different numbers of the pool's.
+        """
+        known = [worker for worker in was if worker != -1]
+        is_valid = set(known) <= set(range(self._num_workers))
+        if len(was) == 0 or not is_valid or len(set(known)) < len(known):
+            raise ValueError(
+                f"was must be different numbers of the pool's {self._num_workers} "
+                f"workers, or −1 for new ones, got {was!r}"
+            )
+        before, self._broadcast = self._slots, None
+        self._slots = [
+            _Slot(self._actor_class.remote()) if worker == -1 else before[worker]
+            for worker in was
+        ]
+        for worker in set(range(self._num_workers)) - set(known):
+            self._ray.kill(before[worker].actor)
+        self._num_workers = len(was)
+
     def close(self) -> None:
         """Ends the workers' processes; Ray itself goes on."""
         for slot in self._slots:

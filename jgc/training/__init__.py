@@ -16,6 +16,7 @@ give the same answer. The loss is a function of parameters and examples, or of
 from jgc.training._following import Following
 from jgc.training._gradient import Pass, coded_gradient
 from jgc.training._job import Job, Run, TrainingPath
+from jgc.training._local_steps import local_steps
 from jgc.training._loss import Loss, Outputs, partition_loss
 from jgc.training._partitions import Batch, Partitions, partitioned
 from jgc.training._placement import balance
@@ -45,6 +46,7 @@ __all__ = [
     "balance",
     "coded_gradient",
     "compute_in",
+    "local_steps",
     "open_reader",
     "partition_loss",
     "partitioned",

@@ -24,6 +24,7 @@ from jgc.training._loss import (
     Params,
     as_loss,
     evaluate,
+    own_arguments,
 )
 from jgc.training._partitions import Batch
 
@@ -99,7 +100,7 @@ def coded_gradient(
             f"{coefficients.dtype} of shape {coefficients.shape}"
         )
     weights = coefficients[..., None] * batch.weights
-    keys = _keys(loss, key, batch.partition)
+    own = own_arguments(loss, key, batch)
     if loss.is_separable:
         # The examples of all partitions in one row: what they have in common is the
         # pass alone, and a chunk may end anywhere.
@@ -111,7 +112,7 @@ def coded_gradient(
     else:
         examples, units, held = batch.examples, m, 1
         per_chunk = None if chunk_size is None else max(1, chunk_size // b)
-    items, tracks = (examples, keys), coefficients.ndim - 1
+    items, tracks = (examples, own), coefficients.ndim - 1
     run = partial(_gradient_of, loss, params, state=model_state)
     if per_chunk is None or per_chunk >= units:
         gradient, (losses, states, metrics) = run(items, weights)
@@ -169,20 +170,10 @@ def mean_state(
     return jax.tree.map(of_leaf, before, states)
 
 
-def _keys(loss: Loss, key: Array | None, partition: Int[AnyArray, " m"]) -> Any:
-    if not loss.takes_key:
-        return None
-    if key is None:
-        raise ValueError("loss takes a key: pass that of the iteration as key=")
-    return jax.vmap(lambda number: jax.random.fold_in(key, number))(
-        jnp.asarray(partition)
-    )
-
-
 def _gradient_of(
     loss: Loss,
     params: Params,
-    items: tuple[Examples, Any],
+    items: tuple[Examples, dict[str, Any]],
     weights: Float[Array, "..."],
     *,
     state: ModelState,

@@ -49,12 +49,15 @@ class Loss:
         is_separable: `function(params, examples)`, each loss of its own example.
         takes_key: it is called with `key=`.
         has_state: it is called with `model_state=`.
+        takes_is_real: it is called with `is_real=` (b,), which of the partition's
+            examples are no repeats that fill it up.
     """
 
     function: Callable[..., Any]
     is_separable: bool = True
     takes_key: bool = False
     has_state: bool = False
+    takes_is_real: bool = False
 
 
 # loss(params, examples) -> (N,), or of `partition_loss`.
@@ -108,8 +111,63 @@ def as_loss(loss: LossLike) -> Loss:
     return Loss(loss)
 
 
+def own_arguments(loss: Loss, key: Array | None, batch: Batch) -> dict[str, Any]:
+    """What a loss gets of each partition beside its examples, leaves (m, …).
+
+    Args:
+        loss: of the user.
+        key: of the iteration, where the loss takes one.
+        batch: of m partitions.
+
+    Raises:
+        ValueError: a loss that takes a key without one.
+    """
+    own: dict[str, Any] = {}
+    if loss.takes_key:
+        if key is None:
+            raise ValueError("loss takes a key: pass that of the iteration as key=")
+        own["key"] = jax.vmap(lambda number: jax.random.fold_in(key, number))(
+            jnp.asarray(batch.partition)
+        )
+    if loss.takes_is_real:
+        own["is_real"] = jnp.asarray(batch.weights) > 0
+    return own
+
+
+def outputs_of(
+    loss: Loss,
+    params: Params,
+    examples: Examples,
+    own: dict[str, Any],
+    state: ModelState,
+) -> Outputs:
+    """What a loss gives: of one partition's examples, or where separable of any.
+
+    Args:
+        loss: of the user.
+        params: where.
+        examples: leaves (b, …).
+        own: of the partition, see `own_arguments`.
+        state: of the model.
+    """
+    extra = {**own, "model_state": state} if loss.has_state else own
+    found = loss.function(params, examples, **extra)
+    size = jax.tree.leaves(examples)[0].shape[0]
+    if loss.is_separable:
+        return Outputs(_checked(found, size, "loss(params, examples)"), state)
+    outputs = found if isinstance(found, Outputs) else Outputs(found)
+    losses = _checked(outputs.losses, size, "a partition_loss")
+    new = state if outputs.model_state is None else outputs.model_state
+    _check_state(state, new)
+    return Outputs(losses, new, outputs.metrics)
+
+
 def evaluate(
-    loss: Loss, params: Params, examples: Examples, keys: Any, state: ModelState
+    loss: Loss,
+    params: Params,
+    examples: Examples,
+    own: dict[str, Any],
+    state: ModelState,
 ) -> tuple[Float[Array, "..."], tuple[ModelState, dict[str, Array]]]:
     """Losses, and by partition the new states and the metrics.
 
@@ -117,27 +175,14 @@ def evaluate(
         loss: of the user.
         params: where.
         examples: (N, …) where the loss is separable, else (m, b, …).
-        keys: of the partitions (m,), where the loss takes them.
+        own: of the partitions, see `own_arguments`.
         state: of the model.
     """
     if loss.is_separable:
-        losses = loss.function(params, examples)
-        size = jax.tree.leaves(examples)[0].shape[0]
-        return _checked(losses, size, "loss(params, examples)"), (None, {})
-
-    def of_partition(examples: Examples, key: Any) -> Outputs:
-        extra = {"key": key} if loss.takes_key else {}
-        if loss.has_state:
-            extra["model_state"] = state
-        found = loss.function(params, examples, **extra)
-        outputs = found if isinstance(found, Outputs) else Outputs(found)
-        size = jax.tree.leaves(examples)[0].shape[0]
-        losses = _checked(outputs.losses, size, "a partition_loss")
-        new = state if outputs.model_state is None else outputs.model_state
-        _check_state(state, new)
-        return Outputs(losses, new, outputs.metrics)
-
-    outputs = jax.vmap(of_partition)(examples, keys)
+        return outputs_of(loss, params, examples, own, state).losses, (None, {})
+    outputs = jax.vmap(lambda e, o: outputs_of(loss, params, e, o, state))(
+        examples, own
+    )
     return outputs.losses, (outputs.model_state, outputs.metrics)
 
 
@@ -153,11 +198,11 @@ def check_loss(
         ValueError: what it returns is no loss an example, or an example's loss depends
             on the others.
     """
-    few = jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), batch.examples)
     if not loss.is_separable:
-        keys = jax.random.split(key, 1)
+        few = jax.tree.map(lambda leaf: jnp.asarray(leaf[:1]), batch)
+        own = own_arguments(loss, key, few)
         jax.eval_shape(
-            lambda p, e, s: evaluate(loss, p, e, keys, s), params, few, state
+            lambda p, e, s: evaluate(loss, p, e, own, s), params, few.examples, state
         )
         return
     flat = jax.tree.map(
@@ -182,7 +227,7 @@ def check_loss(
 
 @partial(jax.jit, static_argnums=0)  # compiled once for all runs of a path
 def _losses(loss: Loss, params: Params, examples: Examples) -> Float[Array, " m"]:
-    return evaluate(loss, params, examples, None, ())[0]
+    return evaluate(loss, params, examples, {}, ())[0]
 
 
 def _checked(losses: Any, size: int, what: str) -> Array:

@@ -12,7 +12,7 @@ from experiments.common.schemes import SCHEMES
 from jgc import codecs, optim
 from jgc.distributed import WorkerPool, ray, wait_for
 from jgc.distributed._summing import message_key
-from jgc.training import Job, coded_gradient, simulated
+from jgc.training import Job, coded_gradient, local_steps, simulated
 from jgc.training._reached import reached
 from jgc.training._state import run_keys
 from tests.training.models import MODELS, logistic
@@ -136,6 +136,14 @@ def test_similarity(pool, tracks):
         similarity=jgc.gradients.following(every=1),
     )
     assert_same(pool, job, model, optimizer)
+
+
+def test_local_steps(pool):
+    model = logistic(N)
+    loss = local_steps(model.loss, optax.adam(0.05), num_steps=3, batch_size=2)
+    job = Job(plan=jgc.codes.interval(P, num_partitions=N), data=model.data(N))
+    outer = optax.sgd(0.7, momentum=0.9, nesterov=True)
+    assert_same(pool, job, model._replace(loss=loss), outer)
 
 
 def test_two_tracks(pool):
