@@ -162,6 +162,19 @@ def test_reference_errors(options, message):
         codes.reference(P, num_partitions=7, **options)
 
 
+def test_dense_is_not_optimal_for_decoders_that_look_at_who_answered():
+    """At the same load the whole data everywhere is lost only where all are late."""
+    everywhere = codes.fractional_repetition(P, num_partitions=N, replication=len(P))
+    dense = codes.dense(P, num_partitions=N)
+    assert everywhere.load == dense.load == len(P)
+    one_of_them = jgc.residual.enumerate_masks(
+        everywhere, decoder=jgc.decoders.representative, gradients=0.5
+    )
+    assert one_of_them.relative == pytest.approx(np.prod(P))
+    fixed = jgc.residual.exact(dense, gradients=0.5)
+    assert one_of_them.relative < 0.1 * fixed.relative
+
+
 def test_layers_lead_from_interval_to_dense():
     plans = [codes.interval(P, num_partitions=N, layers=r) for r in range(1, N + 1)]
     dense = codes.dense(P, num_partitions=N)
