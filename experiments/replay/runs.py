@@ -47,7 +47,6 @@ class Replay:
             self.task.source,
             self._rank * num_partitions // self._rank.size,
             num_partitions=num_partitions,
-            batch_size=self._config.train.batch_size,
         )
 
     def run(self, entry: Entry, optimizer: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from experiments.replay.methods import METHODS
 from experiments.replay.references import REFERENCES
 from experiments.train import settings as of_training
 from experiments.train.optimizers import OPTIMIZERS
+from experiments.train.tasks import TASKS
 
 _ORDERS = ("shuffled", "task", "sorted")
 _LEAST = ("minimised", "seen")
@@ -76,6 +77,9 @@ def check(config: ConfigDict) -> None:
     require(config, "work_fraction", lambda value: value <= 1, "at most 1")
     require(config, "slope", lambda value: 0 <= value < math.inf, "at least 0")
     require(config, "recorded_load", lambda value: 0 <= value <= 1, "from 0 to 1")
+    require(config, "train.task", TASKS.__contains__, listed(TASKS))
+    # Losses are compared with L* of all the data.
+    require(config, "train.batch_size", lambda value: value == 0, "0, all examples")
     require(config, "order", _ORDERS.__contains__, listed(_ORDERS))
     require(config, "least_loss", _LEAST.__contains__, listed(_LEAST))
     require_counts(config, "iterations", "step_sizes")

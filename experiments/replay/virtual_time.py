@@ -70,8 +70,7 @@ def losses_of(
         loss: as in `jgc.training`.
         optimizer: of a step size.
         params: to start from.
-        data: the examples in the plan's partitions; with a batch size the loss is of
-            the batch.
+        data: the examples in the plan's partitions.
         coefficients: c_j of each round.
         step_sizes: of the mean loss.
         iterations: how many.

@@ -4,9 +4,12 @@ r"""Loss against seconds: real processes, real delays, every scheme on the same 
         --workdir=runs/wallclock
 
 Each worker is a process that sleeps as long as the machine that it imitates would take,
-then computes and sends its message. Leaves `table.md`, `wallclock.png`, and for each
-run its curve (`runs/*.json`) and latencies (`runs/*.csv`, which `load_trace` reads). A
-killed experiment goes on with the first run that is missing.
+then computes and sends its message. Every scheme runs with the step size, and with the
+deadline, the number waited for or the replication, that come off best in a rehearsal:
+in virtual time, on other rounds of the same machines. Leaves `table.md`, which has what
+replay expects of the run's own rounds beside what was measured, `wallclock.png`, and
+for each run its curve (`runs/*.json`) and latencies (`runs/*.csv`, which `load_trace`
+reads). A killed experiment goes on with the first run that is missing.
 """
 
 import json
@@ -31,11 +34,13 @@ from experiments.wallclock.problem import (
     make_problem,
     mean_losses,
 )
+from experiments.wallclock.rehearsal import Tuned, partitions_of, predicted, tune
 from experiments.wallclock.report import write_report
-from experiments.wallclock.schemes import TITLES, make_entry
+from experiments.wallclock.schemes import TITLES, Entry, entries
 from jgc._files import write_atomically
-from jgc.distributed import LatencyLog, WorkerPool, ray
-from jgc.training import Job, arrays, partitioned
+from jgc.distributed import LatencyLog, Waiting, WorkerPool, ray, wait_by
+from jgc.stragglers import LoadedTrace
+from jgc.training import Job
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,48 +65,45 @@ class Race:
 class Prepared(NamedTuple):
     """What all races need."""
 
-    races: list[Race]
+    settings: dict[Race, list[Entry]]
     problem: ClockProblem
     machines: dict[int, Machines]  # by seed
 
 
 def measure(
     race: Race,
+    tuned: Tuned,
     pool: WorkerPool,
     problem: ClockProblem,
-    machines: Machines,
+    latencies: LoadedTrace,
     config: Any,
-    latencies: Path,
+    log_path: Path,
 ) -> dict[str, Any]:
-    """Trains until the loss is reached, or the time or the iterations are over.
+    """Trains until the time or the iterations are over.
 
     The loss is computed afterwards: no scheme is charged for being watched.
     """
-    entry = make_entry(race.scheme, machines, config, race.seed)
+    entry, k, n = tuned.entry, config.num_workers, config.num_partitions
+    plan, policy = entry.plan, wait_by(entry.rule)
     path = ray(
         loss,
-        optax.sgd(config.learning_rate),
+        optax.sgd(tuned.step_size),
         pool=pool,
-        policy=entry.policy,
-        delays=machines.delays(entry.plan.batch_sizes, config.num_partitions),
+        policy=policy,
+        delays=latencies.seconds(plan.batch_sizes / n),
     )
     job = Job(
-        plan=entry.plan,
-        data=partitioned(
-            arrays(problem.examples),
-            problem.partition,
-            num_partitions=config.num_partitions,
-        ),
+        plan=plan,
+        data=partitions_of(problem, n),
         decoder=entry.decoder,
         following=entry.following,
     )
-    with (
-        path(job) as own,
-        LatencyLog(latencies, num_workers=config.num_workers) as log,
-    ):
+    with path(job) as own, LatencyLog(log_path, num_workers=k) as log:
         state = own.init(jax.random.key(race.seed), problem.params)
         # Compiles: an iteration that is not counted, with nobody to wait for.
-        own.step(state, np.zeros(config.num_workers, bool))
+        nobody = np.zeros(k, bool)
+        own.step(state, nobody)
+        policy(Waiting(plan, nobody, 0.0, np.full(k, np.inf)))
         seconds, iterates = [0.0], [np.asarray(state.params)]
         answered: list[int] = []
         began = time.perf_counter()
@@ -116,10 +118,11 @@ def measure(
         "scheme": race.scheme,
         "title": TITLES[race.scheme],
         "seed": race.seed,
-        "load": entry.plan.load,
-        "largest_load": float(
-            entry.plan.batch_sizes.max() * config.num_workers / config.num_partitions
-        ),
+        "setting": entry.setting,
+        "step_size": tuned.step_size,
+        "predicted": predicted(tuned, problem, latencies, config),
+        "load": plan.load,
+        "largest_load": float(plan.batch_sizes.max() * k / n),
         "seconds": seconds,
         "losses": losses.tolist(),
         "answered": answered,
@@ -135,24 +138,34 @@ def prepare(config: Any, workdir: Path) -> Prepared:
         OSError: a trace cannot be read.
     """
     settings.check(config)
-    races = [
-        Race(scheme, seed)
-        for seed in range(config.num_seeds)
+    machines = {seed: make_machines(config, seed) for seed in range(config.num_seeds)}
+    found = {
+        Race(scheme, seed): list(entries(scheme, one.rehearsal, config, seed))
+        for seed, one in machines.items()
         for scheme in config.schemes
-    ]
-    machines = {race.seed: make_machines(config, race.seed) for race in races}
-    for race in races:
-        make_entry(race.scheme, machines[race.seed], config, race.seed)
-    return Prepared(races, make_problem(config), machines)
+    }
+    return Prepared(found, make_problem(config), machines)
 
 
 def race_all(prepared: Prepared, config: Any, workdir: Path) -> None:
     """Runs what the working directory lacks, and reports."""
-    races, problem, machines = prepared
+    settings, problem, machines = prepared
     (workdir / "runs").mkdir(exist_ok=True)
-    left = [race for race in races if not race.path(workdir).exists()]
-    _LOG.info("%d runs, %d finished before", len(races), len(races) - len(left))
+    left = [race for race in settings if not race.path(workdir).exists()]
+    _LOG.info("%d runs, %d finished before", len(settings), len(settings) - len(left))
     if left:
+        # Before the processes start, which would take time from it and it from them.
+        tuned = {}
+        for race in left:
+            seen = machines[race.seed].rehearsal
+            tuned[race] = tune(settings[race], problem, seen, config)
+            _LOG.info(
+                "rehearsed %s, seed %d: %s, step %g",
+                race.scheme,
+                race.seed,
+                tuned[race].entry.setting,
+                tuned[race].step_size,
+            )
         # A worker that sleeps past the end of the run does not hang.
         with WorkerPool(
             config.num_workers,
@@ -163,9 +176,10 @@ def race_all(prepared: Prepared, config: Any, workdir: Path) -> None:
                 path = race.path(workdir)
                 row = measure(
                     race,
+                    tuned[race],
                     pool,
                     problem,
-                    machines[race.seed],
+                    machines[race.seed].run,
                     config,
                     path.with_suffix(".csv"),
                 )
@@ -180,5 +194,5 @@ def race_all(prepared: Prepared, config: Any, workdir: Path) -> None:
                     row["seconds"][-1],
                     len(row["answered"]),
                 )
-    rows = [json.loads(race.path(workdir).read_text()) for race in races]
+    rows = [json.loads(race.path(workdir).read_text()) for race in settings]
     write_report(rows, config.target, workdir)

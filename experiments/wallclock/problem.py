@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.common.schemes import draw_psi
-from jgc.stragglers import Trace, load_trace
+from jgc.stragglers import LoadedTrace, Trace, load_trace, trace, with_load
 
 SignedFeatures = dict[str, np.ndarray]
 
@@ -80,46 +80,27 @@ def mean_losses(
 
 
 class Machines(NamedTuple):
-    """How long each worker takes: `compute` for its work, then `tail` for the rest.
-
-    A worker with b_i partitions of n sleeps b_i k/n times `compute` seconds, which is 1
-    for an even share, and the tail of the iteration, which knows no load.
+    """What the workers take, in seconds that know the load.
 
     Attributes:
-        compute: seconds for a k-th of the data.
-        tail: seconds of iteration t at worker i; beyond the end of the run, "never".
+        rehearsal: rounds before the run, by which plans, rules and step sizes are made.
+        run: the rounds of the run; beyond the end of it, "never".
     """
 
-    compute: float
-    tail: Float[np.ndarray, "T k"]
-
-    def delays(
-        self, batch_sizes: np.ndarray, num_partitions: int
-    ) -> Float[np.ndarray, "T k"]:
-        """Seconds that each worker sleeps in each iteration, given its load."""
-        share = batch_sizes * batch_sizes.size / num_partitions
-        return self.compute * share + self.tail
-
-    def late(
-        self, batch_sizes: np.ndarray, num_partitions: int, deadline: float
-    ) -> Float[np.ndarray, " k"]:
-        """p_i: how often a worker with that load misses the deadline in seconds.
-
-        Counted over all iterations, with half a round of each kind beside them.
-        """
-        late = self.delays(batch_sizes, num_partitions) > deadline
-        return (0.5 + late.sum(0)) / (1 + late.shape[0])
+    rehearsal: LoadedTrace
+    run: LoadedTrace
 
 
 def make_machines(config: Any, seed: int) -> Machines:
-    """The machines of a seed; every scheme meets the same tails.
+    """The machines of a seed; every scheme meets the same rounds.
 
-    Shifted exponential (23) in units of config.time_unit: ψ_i is worker i's rate. Or a
-    recorded trace: its least latency is taken for the computation, and what each round
-    took longer is the tail.
+    Shifted exponential (23) in units of config.time_unit: `compute` for an even share
+    of the data, in proportion for another, and a tail that knows no load, with ψ_i for
+    worker i's rate. Or a recorded trace, whose least latency is taken for the
+    computation of an even share; the rehearsal has the first half of its rounds.
 
     Raises:
-        ValueError: the trace has too few workers, or is no trace.
+        ValueError: the trace has too few workers or rounds, or is no trace.
         OSError: it cannot be read.
     """
     if config.trace:
@@ -128,17 +109,20 @@ def make_machines(config: Any, seed: int) -> Machines:
             config,
             seed,
         )
-    psi_key, tail_key = jax.random.split(jax.random.key(seed))
+    psi_key, tail_key, rehearsal_key = jax.random.split(jax.random.key(seed), 3)
     psi = draw_psi(psi_key, config.num_workers, config.psi_min, config.psi_max)
-    # Keys by iteration: a longer run sees the same beginning.
-    keys = jax.vmap(lambda t: jax.random.fold_in(tail_key, t))(
-        jnp.arange(config.most_iterations)
-    )
-    draws = jax.vmap(lambda key: jax.random.exponential(key, psi.shape))(keys)
-    tail = config.time_unit * np.asarray(draws, np.float64) / psi
-    return Machines(
-        config.time_unit * config.compute, np.minimum(tail, longest_delay(config))
-    )
+    compute = config.time_unit * config.compute
+
+    def rounds(key: Array) -> LoadedTrace:
+        # Keys by iteration: a longer run sees the same beginning.
+        keys = jax.vmap(lambda t: jax.random.fold_in(key, t))(
+            jnp.arange(config.most_iterations)
+        )
+        draws = jax.vmap(lambda key: jax.random.exponential(key, psi.shape))(keys)
+        tail = config.time_unit * np.asarray(draws, np.float64) / psi
+        return _loaded(compute, tail, config)
+
+    return Machines(rounds(rehearsal_key), rounds(tail_key))
 
 
 def longest_delay(config: Any) -> float:
@@ -146,17 +130,32 @@ def longest_delay(config: Any) -> float:
     return config.seconds + 1.0
 
 
-def _from_trace(trace: Trace, config: Any, seed: int) -> Machines:
+def _loaded(compute: float, tail: Float[np.ndarray, "T k"], config: Any) -> LoadedTrace:
+    """T = compute · (share over an even one) + tail."""
     k = config.num_workers
-    if trace.num_workers < k:
+    seconds = compute + np.minimum(tail, longest_delay(config))
+    return with_load(trace(seconds), slope=compute * k, recorded_load=1 / k)
+
+
+def _from_trace(recorded: Trace, config: Any, seed: int) -> Machines:
+    k = config.num_workers
+    if recorded.num_workers < k:
         raise ValueError(
-            f"config.num_workers = {k}; accepted: at most {trace.num_workers}, the "
+            f"config.num_workers = {k}; accepted: at most {recorded.num_workers}, the "
             f"workers of config.trace = {config.trace}"
         )
+    if recorded.num_rounds < 2:
+        raise ValueError(
+            f"config.trace = {config.trace} has one round; accepted: two or more, of "
+            "which the first half is for the rehearsal"
+        )
     rng = np.random.default_rng(seed)
-    chosen = rng.choice(trace.num_workers, k, replace=False)
-    seconds = config.trace_scale * trace.latencies[:, chosen].astype(np.float64)
+    chosen = rng.choice(recorded.num_workers, k, replace=False)
+    seconds = config.trace_scale * recorded.latencies[:, chosen].astype(np.float64)
     least = float(seconds.min())
-    start = rng.integers(trace.num_rounds)
-    tail = np.minimum(seconds - least, longest_delay(config))
-    return Machines(least, np.roll(tail, -start, axis=0))
+    half = recorded.num_rounds // 2
+    start = rng.integers(recorded.num_rounds - half)
+    return Machines(
+        _loaded(least, seconds[:half] - least, config),
+        _loaded(least, np.roll(seconds[half:] - least, -start, axis=0), config),
+    )

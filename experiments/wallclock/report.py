@@ -11,7 +11,11 @@ from experiments.common.tables import print_table, write_markdown, write_picture
 
 _HEADER = (
     "scheme",
+    "setting",
+    "step",
     "seconds to target",
+    "replay expects",
+    "measured / expected",
     "iterations to target",
     "reached",
     "gap at the end",
@@ -36,7 +40,7 @@ def write_report(rows: list[dict[str, Any]], target: float, workdir: Path) -> No
         for title in titles
     ]
     title = f"L − L* down to {target:g} of its start, mean ± deviation over seeds"
-    print_table(_HEADER, cells, title=title, width=140)
+    print_table(_HEADER, cells, title=title, width=190)
     write_markdown(workdir / "table.md", _HEADER, cells)
     write_picture(workdir / "wallclock.png", draw_curves(rows, target), dpi=120)
 
@@ -56,9 +60,20 @@ def first_reached(row: dict[str, Any], target: float) -> int | None:
 def _cells(title: str, rows: list[dict[str, Any]], target: float) -> list[str]:
     reached = [(row, first_reached(row, target)) for row in rows]
     found = [(row["seconds"][at], at) for row, at in reached if at is not None]
+    expected = [row["predicted"] for row in rows if np.isfinite(row["predicted"])]
     return [
         title,
+        _listed([row["setting"] for row in rows]),
+        _listed([f"{row['step_size']:g}" for row in rows]),
         _spread([seconds for seconds, _ in found]),
+        _spread(expected),
+        _spread(
+            [
+                row["seconds"][at] / row["predicted"]
+                for row, at in reached
+                if at is not None and np.isfinite(row["predicted"])
+            ]
+        ),
         _spread([at for _, at in found]),
         f"{len(found)} of {len(rows)}",
         _spread([gap(row)[-1] for row in rows]),
@@ -67,6 +82,10 @@ def _cells(title: str, rows: list[dict[str, Any]], target: float) -> list[str]:
         f"{np.mean([row['load'] for row in rows]):.3g}",
         f"{np.mean([row['largest_load'] for row in rows]):.3g}",
     ]
+
+
+def _listed(values: list[str]) -> str:
+    return ", ".join(dict.fromkeys(values))
 
 
 def _spread(values: list[float]) -> str:

@@ -20,7 +20,7 @@ def default() -> ConfigDict:
     config.schemes = NAMES
     config.num_workers = 10  # k
     config.num_partitions = 10  # n
-    config.num_seeds = 2  # of the machines, and of the random codes
+    config.num_seeds = 4  # of the machines, and of the random codes
     config.ray_address = ""  # of a Ray cluster; empty: this machine
 
     # Logistic regression: an iteration's computation takes a millisecond, so that the
@@ -28,7 +28,6 @@ def default() -> ConfigDict:
     config.num_examples = 2000
     config.dimension = 20
     config.diversity = 0.5  # of the partitions' own signals, beside a common one of 1
-    config.learning_rate = 1.0
     config.seed = 0  # of the data
 
     # The machines: worker i takes `compute` times its share of the data, where 1 is an
@@ -40,9 +39,14 @@ def default() -> ConfigDict:
     config.trace = ""  # a recorded trace instead
     config.missing_is_late = False  # empty cells are answers that never came
     config.trace_scale = 0.1  # what its seconds are multiplied by
-    config.deadline = 1.5  # τ_th in time units
-    # Seconds of a deadline that Ray and the driver take for themselves, when p is
-    # worked out from the delays.
+
+    # What each scheme chooses among in the rehearsal, in virtual time.
+    config.step_sizes = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+    config.deadlines = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # τ_th in time units
+    config.replications = (2, 3, 5)  # d of fractional repetition, exact
+    config.rehearsals = 6  # the mean of which counts
+    config.rehearsal_iterations = 60
+    # Seconds that Ray and the driver take on top of the delay of an answer.
     config.overhead = 0.015
 
     conditions.add_belief(config)
@@ -53,7 +57,7 @@ def default() -> ConfigDict:
 
     # The end of a run.
     config.target = 0.01  # of the gap L − L* at the start
-    config.seconds = 20.0
+    config.seconds = 5.0
     config.most_iterations = 5000
     return config
 
@@ -75,23 +79,32 @@ def check(config: ConfigDict) -> None:
         "num_seeds",
         "most_iterations",
         "redesign_every",
+        "rehearsals",
+        "rehearsal_iterations",
     )
-    for key in (
-        "learning_rate",
-        "time_unit",
-        "deadline",
-        "psi_min",
-        "trace_scale",
-        "seconds",
-    ):
+    for key in ("time_unit", "psi_min", "trace_scale", "seconds"):
         require(config, key, lambda value: 0 < value < math.inf, "above 0")
+    for key in ("step_sizes", "deadlines"):
+        require_several(config, key, lambda value: 0 < value < math.inf, "above 0")
+    require_several(
+        config,
+        "replications",
+        lambda value: value >= 1,
+        "at least 1",
+    )
+    require(
+        config,
+        "replications",
+        lambda values: min(values) <= config.num_workers,
+        f"one of at most num_workers = {config.num_workers}",
+    )
     for key in ("compute", "diversity"):
         require(config, key, lambda value: 0 <= value < math.inf, "at least 0")
     require(
         config,
         "overhead",
-        lambda value: 0 <= value < config.deadline * config.time_unit,
-        "at least 0 and below deadline · time_unit",
+        lambda value: 0 <= value < min(config.deadlines) * config.time_unit,
+        "at least 0 and below the least of deadlines · time_unit",
     )
     require(config, "target", lambda value: 0 < value < 1, "between 0 and 1")
     require(config, "memory", lambda value: value > 1, "above 1")

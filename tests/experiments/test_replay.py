@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.replay import virtual_time
+from experiments.replay import settings, virtual_time
 from jgc import codes, decoders
 from jgc.design import rules
 from jgc.stragglers import trace, with_load
@@ -55,6 +55,16 @@ def test_time_to_a_target_is_that_of_the_best_step_size():
     assert (seconds, best) == (pytest.approx(7.0), 0)
     assert virtual_time.seconds_to(1e-9, losses, at, 0.0)[0] == np.inf
     np.testing.assert_allclose(virtual_time.begins([1.0, 2.0], 4), [0, 1, 3, 4])
+
+
+@pytest.mark.parametrize(("key", "value"), [("task", "logistik"), ("batch_size", 16)])
+def test_what_cannot_be_replayed_is_refused(key, value):
+    config = settings.default()
+    config.trace = "latencies.csv"
+    settings.check(config)
+    config.train[key] = value
+    with pytest.raises(ValueError, match=rf"config\.train\.{key} = .*accepted: "):
+        settings.check(config)
 
 
 def test_a_killed_replay_goes_on(tmp_path):

@@ -5,9 +5,10 @@ import pytest
 
 import jgc
 from experiments.wallclock import settings
-from experiments.wallclock.problem import Machines, make_machines
+from experiments.wallclock.problem import make_machines, make_problem
+from experiments.wallclock.rehearsal import predicted, tune
 from experiments.wallclock.report import first_reached
-from experiments.wallclock.schemes import NAMES, make_entry
+from experiments.wallclock.schemes import NAMES, entries
 from tests.experiments.helpers import run_experiment
 
 SMALL = (
@@ -15,6 +16,9 @@ SMALL = (
     "--config.num_partitions=3",
     "--config.num_seeds=1",
     "--config.seconds=1.0",
+    "--config.deadlines=(1.5,)",
+    "--config.step_sizes=(1.0,4.0)",
+    "--config.rehearsals=1",
     "--config.schemes=('straggler_free','interval_following')",
 )
 
@@ -45,10 +49,16 @@ def test_runs_are_measured_once(tmp_path):
         )
     assert set(rows["straggler_free-seed0"]["answered"]) == {3}
     # The delays are real.
-    machines = make_machines(small_config(), 0)
-    slowest = machines.delays(np.ones(3), 3).max(axis=1)
-    took = np.diff(rows["straggler_free-seed0"]["seconds"])
+    slowest = make_machines(small_config(), 0).run.seconds(1 / 3).max(axis=1)
+    everyone = rows["straggler_free-seed0"]
+    took = np.diff(everyone["seconds"])
     assert (took >= slowest[: took.size] - 1e-3).all()
+    # And training on processes is what replay made of the same rounds.
+    reached = first_reached(everyone, 0.01)
+    if reached is not None:  # a busy machine may not get there
+        assert everyone["seconds"][reached] >= 0.9 * everyone["predicted"] - 0.1
+    assert np.isnan(rows["interval_following-seed0"]["predicted"])
+    assert "replay expects" in result.stdout
 
     again = run(tmp_path, *SMALL)  # does nothing but the report
     assert again.returncode == 0, again.stderr
@@ -58,39 +68,68 @@ def test_runs_are_measured_once(tmp_path):
 def small_config():
     config = settings.default()
     config.num_workers = config.num_partitions = 3
+    config.deadlines = (1.5,)
+    config.seconds = 1.0
     return config
 
 
-def test_load_takes_time():
-    machines = Machines(0.2, np.array([[0.1, 0.1], [0.5, 0.1]]))
-    np.testing.assert_allclose(
-        machines.delays(np.array([1, 3]), 4), [[0.2, 0.4], [0.6, 0.4]]
-    )
-    np.testing.assert_allclose(machines.late(np.array([1, 3]), 4, 0.45), [0.5, 1 / 6])
+def test_load_takes_time_and_the_rehearsal_is_of_the_same_machines():
+    config = small_config()
+    config.psi_min = 0.1
+    machines = make_machines(config, 0)
+    even, none, all_ = (machines.run.seconds(load) for load in (1 / 3, 0.0, 1.0))
+    step = config.time_unit * config.compute
+    np.testing.assert_allclose(even - none, step, rtol=1e-4)
+    np.testing.assert_allclose(all_ - none, 3 * step, rtol=1e-4)
+    other = machines.rehearsal.seconds(1 / 3)
+    assert other.shape == even.shape
+    assert (other != even).mean() > 0.5
+    np.testing.assert_allclose(np.median(other, 0), np.median(even, 0), rtol=0.2)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_plans_are_for_the_load_that_they_make(name):
     config = small_config()
-    machines = make_machines(config, 1)
-    entry = make_entry(name, machines, config, 1)
-    if entry.following is None and name != "straggler_free":
-        late = machines.late(
-            entry.plan.batch_sizes,
-            3,
-            config.deadline * config.time_unit - config.overhead,
-        )
-        np.testing.assert_allclose(entry.plan.straggler_probabilities, late)
+    config.replications = (2,)
+    seen = make_machines(config, 1).rehearsal
+    for entry in entries(name, seen, config, 1):
+        plan = entry.plan
+        waited, answered = entry.rule(seen.seconds(plan.batch_sizes / 3)[0])
+        assert waited > 0
+        assert answered.any()
+        if entry.following is None and entry.setting.endswith(" s"):
+            left = 1.5 * config.time_unit - config.overhead
+            late = seen.probabilities(plan.batch_sizes / 3, left)
+            np.testing.assert_allclose(plan.straggler_probabilities, late)
 
 
 def test_the_code_is_told_what_the_config_believes():
     config = small_config()
-    machines = make_machines(config, 1)
-    told_truth = make_entry("uncoded", machines, config, 1).plan
+    seen = make_machines(config, 1).rehearsal
+    told_truth = next(entries("uncoded", seen, config, 1)).plan
     config.believed.odds = 2.0
-    told = make_entry("uncoded", machines, config, 1).plan
+    told = next(entries("uncoded", seen, config, 1)).plan
     p = told_truth.straggler_probabilities
     np.testing.assert_allclose(told.straggler_probabilities, 2 * p / (1 + p))
+
+
+def test_the_rehearsal_finds_the_best_setting_and_step():
+    config = small_config()
+    config.step_sizes = (1e-3, 2.0)  # the first gets nowhere
+    config.rehearsals, config.rehearsal_iterations = 2, 30
+    problem, machines = make_problem(config), make_machines(config, 1)
+    pairs = list(entries("fractional_repetition_exact", machines.rehearsal, config, 1))
+    tuned = tune(pairs, problem, machines.rehearsal, config)
+    assert tuned.step_size == 2.0
+    assert 0 < tuned.seconds < 5
+    alone = [tune([entry], problem, machines.rehearsal, config) for entry in pairs]
+    assert tuned.seconds == min(one.seconds for one in alone)
+    # An exact gradient each round: so many rounds of this length.
+    assert 0 < predicted(tuned, problem, machines.run, config) < 5
+    config.step_sizes = (1e-3,)
+    never = tune(pairs[:1], problem, machines.rehearsal, config)
+    assert never.seconds == np.inf
+    assert predicted(never, problem, machines.run, config) == np.inf
 
 
 def test_a_target_is_reached_once():
@@ -106,3 +145,16 @@ def test_a_trace_with_too_few_workers(tmp_path):
     (tmp_path / "trace.csv").write_text("a,b\n0.1,0.2\n")
     with pytest.raises(ValueError, match="num_workers = 3; accepted: at most 2"):
         make_machines(config, 0)
+
+
+def test_a_trace_is_cut_in_two(tmp_path):
+    config = small_config()
+    config.trace, config.trace_scale = str(tmp_path / "trace.csv"), 1.0
+    path = tmp_path / "trace.csv"
+    path.write_text("a,b,c\n0.1,0.2,0.3\n")
+    with pytest.raises(ValueError, match="has one round; accepted: two or more"):
+        make_machines(config, 0)
+    path.write_text("a,b,c\n1,1,1\n1,1,1\n2,2,2\n3,3,3\n")
+    machines = make_machines(config, 0)
+    np.testing.assert_allclose(machines.rehearsal.seconds(1 / 3), 1.0)
+    assert sorted(machines.run.seconds(1 / 3)[:, 0]) == pytest.approx([2.0, 3.0])
