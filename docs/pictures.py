@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from phases import phases
 
 import jgc
 import jgc.design
@@ -264,6 +265,7 @@ PICTURES = {
     "codes": codes,
     "waiting": waiting,
     "decoders": decoders,
+    "phases": phases,
 }
 
 

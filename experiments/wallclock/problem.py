@@ -37,6 +37,7 @@ def make_problem(config: Any) -> ClockProblem:
     common = rng.normal(size=dimension)
     own = common + config.diversity * rng.normal(size=(n, dimension))
     features = rng.normal(size=(size, dimension))
+    features *= np.geomspace(1, config.least_scale, dimension)
     margin = np.einsum("nd,nd->n", features, own[partition]) / np.sqrt(dimension)
     sign = np.where(rng.logistic(size=size) < 2 * margin, 1, -1)
     examples = {
@@ -50,19 +51,17 @@ def make_problem(config: Any) -> ClockProblem:
 def _least_loss(examples: SignedFeatures, params: Float[np.ndarray, " d"]) -> float:
     """By Newton's method on all the data."""
 
-    def mean(params: Array) -> Array:
-        return loss(params, examples).mean()
-
     @jax.jit
     def newton(params: Array) -> Array:
         return params - jnp.linalg.solve(
-            jax.hessian(mean)(params), jax.grad(mean)(params)
+            jax.hessian(mean_loss)(params, examples),
+            jax.grad(mean_loss)(params, examples),
         )
 
     best = jnp.asarray(params)
     for _ in range(20):
         best = newton(best)
-    return float(mean(best))
+    return float(mean_loss(best, examples))
 
 
 def loss(params: Array, examples: SignedFeatures) -> Float[Array, " N"]:
@@ -72,11 +71,9 @@ def loss(params: Array, examples: SignedFeatures) -> Float[Array, " N"]:
 
 
 @jax.jit
-def mean_losses(
-    path: Float[Array, "T d"], examples: SignedFeatures
-) -> Float[Array, " T"]:
-    """The training loss at each of the parameters."""
-    return jax.lax.map(lambda params: loss(params, examples).mean(), path)
+def mean_loss(params: Float[Array, " d"], examples: SignedFeatures) -> Float[Array, ""]:
+    """The training loss."""
+    return loss(params, examples).mean()
 
 
 class Machines(NamedTuple):

@@ -20,13 +20,14 @@ def default() -> ConfigDict:
     config.schemes = NAMES
     config.num_workers = 10  # k
     config.num_partitions = 10  # n
-    config.num_seeds = 4  # of the machines, and of the random codes
+    config.num_seeds = 2  # of the machines, and of the random codes
     config.ray_address = ""  # of a Ray cluster; empty: this machine
 
     # Logistic regression: an iteration's computation takes a millisecond, so that the
     # injected delays decide.
     config.num_examples = 2000
     config.dimension = 20
+    config.least_scale = 0.1  # of features, from 1 down: a range of curvatures
     config.diversity = 0.5  # of the partitions' own signals, beside a common one of 1
     config.seed = 0  # of the data
 
@@ -41,11 +42,11 @@ def default() -> ConfigDict:
     config.trace_scale = 0.1  # what its seconds are multiplied by
 
     # What each scheme chooses among in the rehearsal, in virtual time.
-    config.step_sizes = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+    config.step_sizes = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0)
     config.deadlines = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # τ_th in time units
     config.replications = (2, 3, 5)  # d of fractional repetition, exact
     config.rehearsals = 6  # the mean of which counts
-    config.rehearsal_iterations = 60
+    config.rehearsal_iterations = 120
     # Seconds that Ray and the driver take on top of the delay of an answer.
     config.overhead = 0.015
 
@@ -55,9 +56,9 @@ def default() -> ConfigDict:
     config.redesign_every = 10  # iterations
     config.memory = 100.0  # iterations that the estimate of p remembers
 
-    # The end of a run.
+    # The end of a run, which stops at a tenth of the target.
     config.target = 0.01  # of the gap L − L* at the start
-    config.seconds = 5.0
+    config.seconds = 30.0
     config.most_iterations = 5000
     return config
 
@@ -86,6 +87,7 @@ def check(config: ConfigDict) -> None:
         require(config, key, lambda value: 0 < value < math.inf, "above 0")
     for key in ("step_sizes", "deadlines"):
         require_several(config, key, lambda value: 0 < value < math.inf, "above 0")
+    require(config, "least_scale", lambda value: 0 < value <= 1, "in (0, 1]")
     require_several(
         config,
         "replications",

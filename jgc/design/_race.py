@@ -114,6 +114,7 @@ def race(
     draws: int,
     seed: int = 0,
     targets: tuple[float, ...] = TARGETS,
+    regimes: tuple[Regime, ...] = REGIMES,
 ) -> Float[np.ndarray, "options draws cases"]:
     """Seconds of each option to each target in each regime, at its best step size.
 
@@ -125,6 +126,7 @@ def race(
         draws: at least 1; the first takes the rounds in equal shares.
         seed: of the draws.
         targets: shares of the initial gap; cases are targets × regimes.
+        regimes: kinds of data.
     """
     rounds = effects[0].waited.size
     rng = np.random.default_rng(seed)
@@ -138,42 +140,41 @@ def race(
     # One program for any number of options up to the next power of two.
     padding = max(16, 1 << (len(effects) - 1).bit_length()) - len(effects)
     padded = [np.concatenate([a, np.repeat(a[:1], padding, 0)]) for a in stacked]
-    times = _all_times(tuple(padded), order.astype(np.int32), targets)
+    times = _all_times(tuple(padded), order.astype(np.int32), targets, regimes)
     times = np.asarray(times, np.float64)[: len(effects)]
     return np.where(np.isnan(times), np.inf, times)  # of rounds that never end
 
 
-@functools.partial(jax.jit, static_argnames="targets")
+@functools.partial(jax.jit, static_argnames=("targets", "regimes"))
 def _all_times(
     effects: tuple[Float[Array, "options R ..."], ...],
     order: Int[Array, "draws iterations"],
     targets: tuple[float, ...],
+    regimes: tuple[Regime, ...],
 ) -> Float[Array, "options draws cases"]:
-    return jax.lax.map(
-        functools.partial(_times, order=order, targets=targets), effects, batch_size=16
-    )
+    run = functools.partial(_times, order=order, targets=targets, regimes=regimes)
+    return jax.lax.map(run, effects, batch_size=16)
 
 
 def _times(
     effect: tuple[Float[Array, "R ..."], ...],
     order: Int[Array, "draws iterations"],
     targets: tuple[float, ...],
+    regimes: tuple[Regime, ...],
 ) -> Float[Array, "draws cases"]:
     waited, scale, sampling, contrast = effect
     # Axes: regimes, step sizes, samples, modes.
     eigenvalues = jnp.asarray(np.geomspace(1, 1 / _CONDITION, _MODES), jnp.float32)
     # Every mode has an equal part of the gap Σ λ x².
     unit = 1 / jnp.sqrt(eigenvalues * _MODES)
-    regimes = jnp.sqrt(jnp.asarray(REGIMES, jnp.float32))[:, None, None, None, :]
+    kinds = jnp.sqrt(jnp.asarray(regimes, jnp.float32))[:, None, None, None, :]
     aims = jnp.log(jnp.asarray(targets, jnp.float32))[:, None, None]
     step = jnp.asarray(_STEP_SIZES, jnp.float32)[:, None, None] * eigenvalues
     drawn = sampling.reshape(-1, _SAMPLES, _MODES)
-    offsets = unit * (
-        regimes[..., 0] * drawn + regimes[..., 1] * contrast[:, None, None]
-    )
+    offsets = unit * (kinds[..., 0] * drawn + kinds[..., 1] * contrast[:, None, None])
 
     def run(order: Int[Array, " iterations"]) -> Float[Array, " cases"]:
-        shape = (len(REGIMES), _STEP_SIZES.size)
+        shape = (len(regimes), _STEP_SIZES.size)
         everywhere = (*shape, _SAMPLES, _MODES)
 
         def iterate(carry: tuple, round: Int[Array, ""]) -> tuple[tuple, None]:

@@ -151,11 +151,20 @@ def local_steps(
     )
 
 
-@jax.custom_vjp
 def _with_gradient(
     params: Params, losses: Float[Array, " b"], gradient: Params
 ) -> Float[Array, " b"]:
-    """The losses, each with this gradient by the parameters."""
+    """The losses, each with this gradient by the parameters.
+
+    A function, which goes to other processes by its name: a `custom_vjp` has none.
+    """
+    return _losses_of(params, losses, gradient)
+
+
+@jax.custom_vjp
+def _losses_of(
+    params: Params, losses: Float[Array, " b"], gradient: Params
+) -> Float[Array, " b"]:
     return losses
 
 
@@ -172,4 +181,4 @@ def _backward(gradient: Params, cotangent: Array) -> tuple[Params, Array, Params
     )
 
 
-_with_gradient.defvjp(_forward, _backward)
+_losses_of.defvjp(_forward, _backward)

@@ -117,6 +117,7 @@ def test_the_rehearsal_finds_the_best_setting_and_step():
     config = small_config()
     config.step_sizes = (1e-3, 2.0)  # the first gets nowhere
     config.rehearsals, config.rehearsal_iterations = 2, 30
+    config.least_scale = 1.0  # few iterations will do
     problem, machines = make_problem(config), make_machines(config, 1)
     pairs = list(entries("fractional_repetition_exact", machines.rehearsal, config, 1))
     tuned = tune(pairs, problem, machines.rehearsal, config)
