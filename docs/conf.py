@@ -24,7 +24,7 @@ extensions = [
     "mathml",
 ]
 root_doc = "index"
-exclude_patterns = ["_build", "results/figure_*"]  # of results what runs left
+exclude_patterns = ["_build", "results/*/*"]  # of results what runs left
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from experiments.common.pictures import Style, legend_below, page
 from experiments.common.tables import write_markdown, write_picture
@@ -41,6 +42,7 @@ def draw_errors(rows: Rows) -> Figure:
     """Error against load, a row of panels a law and a column a ρ; the floor dotted."""
     laws = _values(rows, "law")
     rhos = _values(rows, "similarity")
+    loads = sorted({round(row["load"]) for row in rows})
     figure, axes = page(
         len(laws), len(rhos), num_entries=len(CODES) + len(DECODERS) + 1
     )
@@ -63,6 +65,8 @@ def draw_errors(rows: Rows) -> Figure:
             xlabel="load",
             title=f"{row['law']}, ρ = {row['similarity']:g}",
         )
+        axes[panel].set_xticks(loads, loads)
+        axes[panel].xaxis.set_minor_locator(NullLocator())
     for code, color in colors.items():
         axes[0, 0].plot([], [], color=color, label=CODES[code].title)
     for name, marker in markers.items():

@@ -1,0 +1,3 @@
+from experiments.gallery.main import main
+
+main()
