@@ -83,9 +83,14 @@ def test_a_run_of_another_commit_does_not_go_on(entry, tmp_path):
 
 def test_pictures_shrink(tmp_path):
     image = pytest.importorskip("PIL.Image")
-    noise = image.frombytes("RGB", (450, 400), os.urandom(450 * 400 * 3))
-    noise.save(tmp_path / "noise.png")
-    assert len(gallery.small_png(tmp_path / "noise.png")) <= gallery.PICTURE_BYTES
-    noise.resize((700, 600), 0).save(tmp_path / "large.png")
+
+    def noise(*size):
+        path = tmp_path / "noise.png"
+        image.frombytes("RGB", size, os.urandom(size[0] * size[1] * 3)).save(path)
+        return path
+
+    path = noise(450, 400)
+    small = gallery.small_png(path)
+    assert len(small) <= gallery.PICTURE_BYTES < path.stat().st_size
     with pytest.raises(InputError, match="draw it smaller"):
-        gallery.small_png(tmp_path / "large.png")
+        gallery.small_png(noise(800, 700))
