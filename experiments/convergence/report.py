@@ -99,7 +99,7 @@ def draw_curves(curves: list[dict[str, Any]]) -> Figure:
         for curve in (c for c in curves if c["study"] == study):
             _draw(axis, curve, f"C{titles.index(curve['title'])}")
             axis.set(ylabel=curve["what"], xlabel="t", xscale="log", yscale="log")
-            axis.set_title(f"{curve['problem']}: {curve['theorem']}", fontsize="medium")
+            axis.set_title(f"{curve['problem']}\n{curve['theorem']}", fontsize="medium")
     legend_below(figure, axes)
     deadline = curves[0]["deadline"]
     figure.suptitle(

@@ -101,8 +101,10 @@ def draw_training(rows: Rows) -> Figure:
         axis.set(
             yscale="log", title=f"{row['problem']}, {row['diversity']:g}\n{row['law']}"
         )
-        labels = [name.replace("_", "\n") for name in names]
-        axis.set_xticks(range(len(names)), labels, fontsize="xx-small")
+        labels = [name.replace("_", " ") for name in names]
+        axis.set_xticks(
+            range(len(names)), labels, rotation=40, ha="right", fontsize="small"
+        )
     for axis in axes[:, 0]:
         axis.set_ylabel("final loss − least loss")
     legend_below(figure, axes)
