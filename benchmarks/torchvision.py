@@ -39,6 +39,8 @@ def torchvision_calls(
     examples: Examples, norm: str
 ) -> dict[str, Callable[[], torch.Tensor]]:
     """What is timed of torchvision's SSDLite: its own transforms, losses and all."""
+    # As XLA does; untrained batch norm makes numbers that small.
+    torch.set_flush_denormal(True)
     layer = torch.nn.BatchNorm2d if norm == "batch" else _group_norm
     model = torchvision.models.detection.ssdlite320_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=NUM_CLASSES, norm_layer=layer
