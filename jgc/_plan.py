@@ -245,6 +245,9 @@ class CodingPlan:
     ) -> PyTree:
         """ĝ = Σ_i I_i w_i f_i (5): `jgc.decode` with the plan's own weights.
 
+        With a decoder's it is `jgc.decode(messages, decoder(plan, answered))`. The own
+        weights of repetition codes are all 1, and the estimate is biased.
+
         Args:
             messages: a pytree of arrays with a leading axis over the k workers.
                 What stands in the place of a straggler's message is not read, be
