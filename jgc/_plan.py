@@ -245,8 +245,9 @@ class CodingPlan:
     ) -> PyTree:
         """ĝ = Σ_i I_i w_i f_i (5): `jgc.decode` with the plan's own weights.
 
-        With a decoder's it is `jgc.decode(messages, decoder(plan, answered))`. The own
-        weights of repetition codes are all 1, and the estimate is biased.
+        With a decoder's it is `jgc.decode(messages, decoder(plan, answered))`. Of some
+        codes, `fractional_repetition` and `uncoded` among them, the own weights are 1
+        and the estimate is biased: `jgc.residual.bias(plan)`.
 
         Args:
             messages: a pytree of arrays with a leading axis over the k workers.
