@@ -4,7 +4,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 
 from jgc.design.rules._rules import Rule
 from jgc.stragglers import LatencyModel, StragglerModel
-from jgc.stragglers._model import State
+from jgc.stragglers._model import State, check_latencies
 
 
 def as_stragglers(latencies: LatencyModel, rule: Rule) -> StragglerModel:
@@ -15,6 +15,9 @@ def as_stragglers(latencies: LatencyModel, rule: Rule) -> StragglerModel:
     Args:
         latencies: seconds under the load that the rule's plan gives each worker.
         rule: of `jgc.design.rules`, made for the plan that is run.
+
+    Raises:
+        ValueError: no latency model.
 
     Example:
         >>> import jax
@@ -27,6 +30,7 @@ def as_stragglers(latencies: LatencyModel, rule: Rule) -> StragglerModel:
         >>> int(answered.sum())
         2
     """
+    check_latencies(latencies)
 
     def sample(state: State, key: PRNGKeyArray) -> tuple[Bool[Array, " k"], State]:
         seconds, state = latencies.sample(state, key)
