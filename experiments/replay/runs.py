@@ -30,7 +30,7 @@ class Replay:
         rounds = latencies.recorded.num_rounds
         half = rounds // 2 if config.split else 0
         self.seen = latencies.rounds(0, half or rounds)
-        self.replayed = latencies.rounds(half, rounds)
+        self.replayed = _slowed(latencies.rounds(half, rounds), config.slowdown)
         self._config = config
         settings = config.train.copy_and_resolve_references()
         settings.num_partitions = latencies.recorded.num_workers
@@ -115,6 +115,15 @@ class Replay:
             options={"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-9},
         )
         return float(found.fun)
+
+
+def _slowed(latencies: LoadedTrace, factor: float) -> LoadedTrace:
+    """Rounds of which the second half takes so many times as long."""
+    rounds = latencies.recorded.num_rounds
+    by = np.where(np.arange(rounds) < rounds // 2, 1, factor)[:, None]
+    seconds = (latencies.recorded.latencies * by).astype(np.float32)
+    recorded = latencies.recorded._replace(latencies=seconds)
+    return latencies._replace(recorded=recorded, slope=latencies.slope * by)
 
 
 def _order(task: Task, config: Any) -> np.ndarray:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import numpy as np
 import optax
 
-from experiments.common.conditions import OBSERVED
-from experiments.common.schemes import read_rule
+from experiments.common.conditions import OBSERVED, adaptive_rule
+from experiments.common.schemes import read_plan, read_rule
 from jgc import training
 from jgc.training import TrainingPath
 from jgc.training._loss import LossLike
@@ -35,17 +36,34 @@ def _ray(
 
     Without config.ray.deadline, workers straggle by the masks that the other paths
     draw: those that answer are waited for. With it, they straggle by being late, or by
-    the rule of config.plan_file where that is what sets the deadline. The processes
-    outlive a run: the next one finds them started.
+    the rule of config.plan_file where that is what sets the deadline; with
+    config.adaptive the deadline follows them. The processes outlive a run: the next one
+    finds them started.
     """
     # Here, so that the other paths need no extra "distributed".
-    from jgc.distributed import WorkerPool, fixed_deadline, ray, wait_by, wait_for
+    from jgc.distributed import (
+        Waiting,
+        WorkerPool,
+        fixed_deadline,
+        ray,
+        wait_by,
+        wait_for,
+    )
 
     workers, deadline, rule = config.num_workers, config.ray.deadline, None
     if config.stragglers.model == OBSERVED and not deadline:
         rule = read_rule(config)
     if rule is not None:
         policy = wait_by(rule)
+    elif deadline and config.adaptive.at_most:
+        told = config.believed.p or read_plan(config).straggler_probabilities
+        p = np.asarray(told, np.float64)
+
+        def policy(waiting: Waiting) -> float:
+            rule = adaptive_rule(config, waiting.plan, p)
+            assert rule is not None
+            return wait_by(rule)(waiting)
+
     else:
         policy = fixed_deadline(deadline) if deadline else wait_for(workers)
     with WorkerPool(workers, address=config.ray.address) as pool:

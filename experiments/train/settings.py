@@ -46,6 +46,7 @@ def default() -> ConfigDict:
     conditions.add_truth(config)
     conditions.add_belief(config)
     conditions.add_following(config)
+    conditions.add_adaptive(config)
 
     config.task = "detection"  # what is trained, see experiments/train/tasks/
 
@@ -214,6 +215,7 @@ def check(config: ConfigDict) -> None:
     )
     conditions.check_belief(config)
     conditions.check_following(config)
+    conditions.check_adaptive(config)
     _check_observed(config)
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"

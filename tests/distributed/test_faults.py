@@ -10,7 +10,8 @@ import pytest
 
 import jgc
 from experiments.common.checkpoints import Checkpoints
-from jgc.distributed import WorkerPool, fixed_deadline, wait_for
+from jgc.design import rules
+from jgc.distributed import WorkerPool, fixed_deadline, wait_by, wait_for
 from jgc.distributed._messages import (
     Answer,
     Expected,
@@ -150,6 +151,23 @@ def test_delays_make_a_deadline_fall_between(pool):
             assert (report.details.latencies[~late] < 60).all()
     assert not masks[0][1]
     assert_is_simulated(state, masks)
+
+
+def test_a_deadline_follows_processes_that_become_half_as_fast(pool):
+    """Two workers' delays double after four iterations; the third never answers."""
+    delays = np.array([[0.3, 0.6, 1000.0]] * 4 + [[0.6, 1.2, 1000.0]] * 7)
+    rule = rules.adaptive(PLAN, rules.first(PLAN, 2), at_most=30.0)
+    with on_processes(pool, policy=wait_by(rule), delays=delays) as run:
+        state, reports = start(run), []
+        for _ in delays:
+            state, report = run.step(state)
+            reports.append(report)
+    waited = np.array([report.details.waited for report in reports])
+    assert all(report.answered[0] for report in reports)  # one at least is waited for
+    assert not any(report.answered[2] for report in reports)
+    # Within five iterations it waits as long as the second takes, about.
+    assert (waited < 30).all() and (waited[9:] > 0.8 * 1.2).all(), waited
+    assert_is_simulated(state, [report.answered for report in reports])
 
 
 def test_p_is_followed_and_a_restored_state_goes_on_exactly(pool, tmp_path):

@@ -1,5 +1,6 @@
 """What a waiting rule makes of recorded rounds: their lengths, and who is decoded."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 
+from jgc.design.rules._past import Past
 from jgc.design.rules._rules import Rule
 
 
@@ -25,6 +27,8 @@ class Rounds(NamedTuple):
 
 def play(rule: Rule, seconds: ArrayLike, *, interruptible: bool = True) -> Rounds:
     """Plays rounds under a rule, in the order recorded.
+
+    A rule that adapts sees what came in time in the rounds before, and no late answer.
 
     Args:
         rule: of `jgc.design.rules`.
@@ -46,30 +50,39 @@ def play(rule: Rule, seconds: ArrayLike, *, interruptible: bool = True) -> Round
         [[True, False], [True, False]]
     """
     rows = jnp.asarray(seconds)
-    waited, answered = (_fresh if interruptible else _carried)(rule, rows)
+    if interruptible and not rule.is_adaptive:
+        waited, answered = _at_once(rule, rows)
+    else:
+        waited, answered = _in_turn(rule, rows, interruptible=interruptible)
     return Rounds(np.asarray(waited, np.float64), np.asarray(answered))
 
 
 @jax.jit
-def _fresh(
+def _at_once(
     rule: Rule, seconds: Float[Array, "T k"]
 ) -> tuple[Float[Array, " T"], Bool[Array, "T k"]]:
     return jax.vmap(rule)(seconds)
 
 
-@jax.jit
-def _carried(
-    rule: Rule, seconds: Float[Array, "T k"]
+@partial(jax.jit, static_argnames="interruptible")
+def _in_turn(
+    rule: Rule, seconds: Float[Array, "T k"], *, interruptible: bool
 ) -> tuple[Float[Array, " T"], Bool[Array, "T k"]]:
     def round(
-        busy: Float[Array, " k"], row: Float[Array, " k"]
-    ) -> tuple[Float[Array, " k"], tuple[Array, Array]]:
+        carry: tuple[Float[Array, " k"], Past], row: Float[Array, " k"]
+    ) -> tuple[tuple[Float[Array, " k"], Past], tuple[Array, Array]]:
+        busy, past = carry
         done = busy + row  # from the beginning of this round
-        waited, answered = rule(done)
-        left = jnp.where(answered, 0, jnp.maximum(done - waited, 0))
-        # Workers without data and workers that are never heard of again stay as
-        # they are: inf − inf would poison the rounds that follow.
-        return jnp.where(jnp.isfinite(left), left, jnp.inf), (waited, answered)
+        waited, answered = rule.after(past)(done)
+        if rule.is_adaptive:
+            past = past.then(done, answered, waited)
+        if not interruptible:
+            left = jnp.where(answered, 0, jnp.maximum(done - waited, 0))
+            # Workers without data and workers that are never heard of again stay as
+            # they are: inf − inf would poison the rounds that follow.
+            busy = jnp.where(jnp.isfinite(left), left, jnp.inf)
+        return (busy, past), (waited, answered)
 
-    start = jnp.zeros(seconds.shape[1], seconds.dtype)
-    return jax.lax.scan(round, start, seconds)[1]
+    k, dtype = seconds.shape[1], seconds.dtype
+    past = jax.tree.map(lambda x: jnp.asarray(x, dtype), Past.nothing(k))
+    return jax.lax.scan(round, (jnp.zeros(k, dtype), past), seconds)[1]
