@@ -30,7 +30,9 @@ class Replay:
         rounds = latencies.recorded.num_rounds
         half = rounds // 2 if config.split else 0
         self.seen = latencies.rounds(0, half or rounds)
-        self.replayed = _slowed(latencies.rounds(half, rounds), config.slowdown)
+        self.replayed = latencies.rounds(half, rounds)
+        if config.slowdown != 1:
+            self.replayed = _slowed(self.replayed, config.slowdown, config.iterations)
         self._config = config
         settings = config.train.copy_and_resolve_references()
         settings.num_partitions = latencies.recorded.num_workers
@@ -117,13 +119,13 @@ class Replay:
         return float(found.fun)
 
 
-def _slowed(latencies: LoadedTrace, factor: float) -> LoadedTrace:
-    """Rounds of which the second half takes so many times as long."""
-    rounds = latencies.recorded.num_rounds
-    by = np.where(np.arange(rounds) < rounds // 2, 1, factor)[:, None]
-    seconds = (latencies.recorded.latencies * by).astype(np.float32)
+def _slowed(latencies: LoadedTrace, factor: float, iterations: int) -> LoadedTrace:
+    """A round an iteration, the second half of which take so many times as long."""
+    rows = np.arange(iterations) % latencies.recorded.num_rounds
+    by = np.where(np.arange(iterations) < iterations // 2, 1, factor)[:, None]
+    seconds = (latencies.recorded.latencies[rows] * by).astype(np.float32)
     recorded = latencies.recorded._replace(latencies=seconds)
-    return latencies._replace(recorded=recorded, slope=latencies.slope * by)
+    return latencies._replace(recorded=recorded, slope=latencies.slope[rows] * by)
 
 
 def _order(task: Task, config: Any) -> np.ndarray:

@@ -35,7 +35,7 @@ def default() -> ConfigDict:
     config.recorded_load = 0.0
     config.missing_is_late = False
     config.split = True  # advise on the first half, replay the second; else on all
-    # Seconds are multiplied by it from the middle of what is replayed on: 2 is half the
+    # From the middle of the iterations on seconds are multiplied by it: 2 halves the
     # speed.
     config.slowdown = 1.0
     config.interruptible = True  # late workers drop their work when a round begins

@@ -166,7 +166,7 @@ def test_a_deadline_follows_processes_that_become_half_as_fast(pool):
     assert all(report.answered[0] for report in reports)  # one at least is waited for
     assert not any(report.answered[2] for report in reports)
     # Within five iterations it waits as long as the second takes, about.
-    assert (waited < 30).all() and (waited[9:] > 0.8 * 1.2).all(), waited
+    assert (waited[9:] > 0.8 * 1.2).all(), waited
     assert_is_simulated(state, [report.answered for report in reports])
 
 
