@@ -1,13 +1,15 @@
 """What a waiting rule makes of recorded rounds: their lengths, and who is decoded."""
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
+from jgc._plan import AnyArray
 from jgc.design.rules._rules import Rule
 
 
@@ -23,16 +25,25 @@ class Rounds(NamedTuple):
     answered: Bool[np.ndarray, "T k"]
 
 
-def play(rule: Rule, seconds: ArrayLike, *, interruptible: bool = True) -> Rounds:
+def play(
+    rule: Rule,
+    seconds: ArrayLike,
+    *,
+    interruptible: bool = True,
+    worker: ArrayLike | None = None,
+) -> Rounds:
     """Plays rounds under a rule, in the order recorded.
 
     Args:
         rule: of `jgc.design.rules`.
         seconds: that the workers take in each round under their loads (T, k).
         interruptible: whether a late worker drops its work when the next round begins.
-            One that cannot finishes it first, and begins late: what it takes then
-            counts from when it is free, so that with deadlines one slow answer makes
-            the next late as well.
+            One that cannot finishes the message that it is at, and begins late: what it
+            takes then counts from when it is free, so that with deadlines one slow
+            answer makes the next late as well.
+        worker: whose message each column is (k,), of `jgc.codes.split`, for workers
+            that send several, one after another: those not begun are dropped whether
+            interruptible or not. None: each worker sends one.
 
     Example:
         >>> import jgc
@@ -46,7 +57,11 @@ def play(rule: Rule, seconds: ArrayLike, *, interruptible: bool = True) -> Round
         [[True, False], [True, False]]
     """
     rows = jnp.asarray(seconds)
-    waited, answered = (_fresh if interruptible else _carried)(rule, rows)
+    if interruptible:
+        waited, answered = _fresh(rule, rows)
+    else:
+        sender = np.arange(rows.shape[1]) if worker is None else np.asarray(worker)
+        waited, answered = _carried(rule, rows, sender, int(sender.max()) + 1)
     return Rounds(np.asarray(waited, np.float64), np.asarray(answered))
 
 
@@ -57,19 +72,28 @@ def _fresh(
     return jax.vmap(rule)(seconds)
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="num_workers")
 def _carried(
-    rule: Rule, seconds: Float[Array, "T k"]
+    rule: Rule,
+    seconds: Float[Array, "T k"],
+    worker: Int[AnyArray, " k"],
+    num_workers: int,
 ) -> tuple[Float[Array, " T"], Bool[Array, "T k"]]:
     def round(
-        busy: Float[Array, " k"], row: Float[Array, " k"]
-    ) -> tuple[Float[Array, " k"], tuple[Array, Array]]:
-        done = busy + row  # from the beginning of this round
+        busy: Float[Array, " workers"], row: Float[Array, " k"]
+    ) -> tuple[Float[Array, " workers"], tuple[Array, Array]]:
+        done = busy[worker] + row  # from the beginning of this round
         waited, answered = rule(done)
-        left = jnp.where(answered, 0, jnp.maximum(done - waited, 0))
+        left = jnp.maximum(done - waited, 0)
         # Workers without data and workers that are never heard of again stay as
         # they are: inf − inf would poison the rounds that follow.
-        return jnp.where(jnp.isfinite(left), left, jnp.inf), (waited, answered)
+        left = jnp.where(jnp.isfinite(left), left, jnp.inf)
+        # The first that has not come is the one that the worker is at.
+        left = jax.ops.segment_min(
+            jnp.where(answered, jnp.inf, left), worker, num_workers
+        )
+        is_through = jax.ops.segment_min(answered.astype(int), worker, num_workers) > 0
+        return jnp.where(is_through, 0, left), (waited, answered)
 
-    start = jnp.zeros(seconds.shape[1], seconds.dtype)
+    start = jnp.zeros(num_workers, seconds.dtype)
     return jax.lax.scan(round, start, seconds)[1]
