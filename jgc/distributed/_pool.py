@@ -242,10 +242,12 @@ class WorkerPool:
         shared: list[Any] = []
         rows: list[dict[int, np.ndarray]] = []
         for process in range(self._num_workers):
-            hosted = [i for i in np.flatnonzero(hosts == process) if held[i].size]
+            hosted = [
+                i for i in np.flatnonzero(hosts == process).tolist() if held[i].size
+            ]
             own = np.unique([j for i in hosted for j in held[i]])
             shared.append(self._ray.put(data.select(own)) if hosted else None)
-            rows.append({int(i): np.searchsorted(own, held[i]) for i in hosted})
+            rows.append({i: np.searchsorted(own, held[i]) for i in hosted})
         self._assignment = _Assignment(
             self._ray.put(work), delays, shared, key, tuple(faults), hosts, rows
         )
