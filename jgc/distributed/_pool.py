@@ -20,7 +20,7 @@ from jgc.distributed._cluster import connect, worker_environment
 from jgc.distributed._nodes import Nodes, NodeTotal, Sent
 from jgc.distributed._summing import Decoding
 from jgc.distributed._worker import Question, Work, Worker
-from jgc.distributed.faults import Fault, of_worker
+from jgc.distributed.faults import Fault, of_workers
 from jgc.training import Partitions
 
 _LOG = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Event(NamedTuple):
     """What happened to one worker.
 
     Attributes:
-        worker: its number.
+        worker: its number in the plan; of a process that was lost, that of the process.
         header: what it told of its message, unchecked; None where it failed.
         message: where that is; None where it failed.
         failure: why there is no answer; None where there is one.
@@ -51,7 +51,7 @@ class Event(NamedTuple):
 
 @dataclass
 class _Slot:
-    """The actor in a worker's place, and the one call to it that is under way."""
+    """The actor of a process, and the one call to it that is under way."""
 
     actor: Any
     call: Any = None
@@ -60,6 +60,7 @@ class _Slot:
     message: Any = None  # a reference to what the call makes
     node: str = ""
     round: int = 0  # of the newest task that it was given
+    worker: int = -1  # whose task that is
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,12 @@ class _Assignment:
 
     work: Any  # a reference to the Work
     delays: Float[np.ndarray, "T k"] | None
-    data: Sequence[Any]  # a reference to the partitions of each worker, None: none
+    data: Sequence[Any]  # a reference to the partitions of each process, None: none
     key: np.ndarray
     faults: Sequence[Fault]
+    hosts: Int[np.ndarray, " k"]  # the process of each worker
+    # Of each process its workers with partitions, and which of its data each has.
+    rows: Sequence[Mapping[int, Int[np.ndarray, " b"]]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,6 @@ class _Broadcast:
     question: Any  # a reference
     iteration: int
     coefficients: Sequence[Float[np.ndarray, " b"]]
-    asked: Bool[np.ndarray, " k"]
 
 
 class _Actor(Worker):
@@ -96,10 +99,11 @@ class _Actor(Worker):
 class WorkerPool:
     """k worker processes that outlive runs; a context manager.
 
-    A worker has one task at most. When a round begins, workers that still are at an
-    older one are told to drop it, which they do while they sleep and between chunks,
-    and get the newest as soon as they are free: nothing queues up, and a worker that
-    was slow once begins the next round with the others, or a chunk later.
+    A process has one task at most, and those of the workers that it hosts one after
+    another. When a round begins, processes that still are at an older one are told to
+    drop it, which they do while they sleep and between chunks, and get the newest as
+    soon as they are free: nothing queues up, and a worker that was slow once begins the
+    next round with the others, or a chunk later.
     """
 
     def __init__(
@@ -147,6 +151,7 @@ class WorkerPool:
         self._round = 0
         self._broadcast: _Broadcast | None = None
         self._assignment: _Assignment | None = None
+        self._todo: list[list[int]] = []  # of each process, in this round
         self._slots = [_Slot(self._actor_class.remote()) for _ in range(num_workers)]
 
     def __enter__(self) -> "WorkerPool":
@@ -202,6 +207,7 @@ class WorkerPool:
         held: Sequence[Int[np.ndarray, " b"]],
         key: np.ndarray,
         *,
+        hosts: Int[np.ndarray, " k"] | None = None,
         delays: Float[np.ndarray, "T k"] | None = None,
         faults: Sequence[Fault] = (),
     ) -> None:
@@ -215,6 +221,7 @@ class WorkerPool:
             data: the n partitions.
             held: the partitions of each worker.
             key: of the run, `jax.random.key_data`.
+            hosts: the process of each worker; None: as many processes as workers.
             delays: seconds that worker i sleeps before its task of iteration t, at
                 [t mod T, i], for experiments.
             faults: that befall workers, for tests.
@@ -223,23 +230,34 @@ class WorkerPool:
             ValueError: `held` is for another number of workers.
             RuntimeError: a worker cannot be set up; says why.
         """
-        if len(held) != self._num_workers:
-            raise ValueError(
-                f"the plan must be for the pool's {self._num_workers} workers, got "
-                f"{len(held)}"
-            )
+        if hosts is None:
+            hosts = np.arange(len(held))
+            if len(held) != self._num_workers:
+                raise ValueError(
+                    f"the plan must be for the pool's {self._num_workers} workers, got "
+                    f"{len(held)}"
+                )
         self._broadcast = None
         self._round += 1
-        own = [self._ray.put(data.select(own)) if own.size else None for own in held]
+        shared: list[Any] = []
+        rows: list[dict[int, np.ndarray]] = []
+        for process in range(self._num_workers):
+            hosted = [
+                i for i in np.flatnonzero(hosts == process).tolist() if held[i].size
+            ]
+            own = np.unique([j for i in hosted for j in held[i]])
+            shared.append(self._ray.put(data.select(own)) if hosted else None)
+            rows.append({i: np.searchsorted(own, held[i]) for i in hosted})
         self._assignment = _Assignment(
-            self._ray.put(work), delays, own, key, tuple(faults)
+            self._ray.put(work), delays, shared, key, tuple(faults), hosts, rows
         )
-        for worker, slot in enumerate(self._slots):
+        self._todo = [[] for _ in self._slots]
+        waiting = [process for process, own in enumerate(rows) if own]
+        for process, slot in enumerate(self._slots):
             slot.call = None
-            if held[worker].size:
+            if rows[process]:
                 self._skip(slot)
-                self._set_up(worker)
-        waiting = [w for w in range(self._num_workers) if held[w].size]
+                self._set_up(process)
         lost = 0
         while not all(self._slots[worker].is_ready for worker in waiting):
             for event in self.events(math.inf):
@@ -264,23 +282,30 @@ class WorkerPool:
             coefficients: a_ij of each worker's edges.
             asked: whose messages are wanted; they hold partitions.
         """
+        assert self._assignment is not None
         self._round += 1
         self._broadcast = _Broadcast(
-            self._ray.put(question), question.iteration, coefficients, asked
+            self._ray.put(question), question.iteration, coefficients
         )
-        for worker, slot in enumerate(self._slots):
+        self._todo = [
+            [worker for worker in hosted if asked[worker]]
+            for hosted in self._assignment.rows
+        ]
+        for process, slot in enumerate(self._slots):
             if slot.is_ready and slot.call is None:
-                self._give_task(worker)
+                self._give_task(process)
             elif slot.is_ready:
                 self._skip(slot)
         return self._round
 
     def ask_again(self, worker: int) -> None:
         """Has a worker whose message was lost make it once more, in this round."""
-        slot = self._slots[worker]
-        slot.round = 0  # of nothing; one that is not ready gets its task when it is
+        assert self._assignment is not None
+        process = int(self._assignment.hosts[worker])
+        slot = self._slots[process]
+        self._todo[process].insert(0, worker)  # of one that is not ready, for then
         if slot.is_ready and slot.call is None:
-            self._give_task(worker)
+            self._give_task(process)
 
     def total(
         self,
@@ -297,25 +322,25 @@ class WorkerPool:
 
         May return nothing sooner. Workers that died or hang are being replaced.
         """
-        workers = {
-            slot.call: worker
-            for worker, slot in enumerate(self._slots)
+        processes = {
+            slot.call: process
+            for process, slot in enumerate(self._slots)
             if slot.call is not None
         }
-        if not workers:
+        if not processes:
             time.sleep(min(timeout, 0.1))
             return []
-        calls = list(workers)
+        calls = list(processes)
         seconds = max(min(timeout, self._until_next_limit()), 0.0)
         ready, _ = self._ray.wait(calls, num_returns=1, timeout=seconds)
         if ready:
             ready, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
-        events = [event for call in ready for event in self._take(workers[call])]
+        events = [event for call in ready for event in self._take(processes[call])]
         return events + list(self._replace_hung())
 
-    def _take(self, worker: int) -> Iterator[Event]:
-        """The result of a worker's call, after which it gets the newest task."""
-        slot = self._slots[worker]
+    def _take(self, process: int) -> Iterator[Event]:
+        """The result of a process's call, after which it gets its next task."""
+        slot = self._slots[process]
         call, slot.call = slot.call, None
         was_ready, slot.is_ready = slot.is_ready, True
         errors = self._ray.exceptions
@@ -324,49 +349,50 @@ class WorkerPool:
         except errors.RayTaskError as error:
             reason = f"{type(error.cause).__name__}: {error.cause}"
             if not was_ready:  # a set-up failed
-                yield self._replace(worker, f"cannot be set up: {reason}")
+                yield self._replace(process, f"cannot be set up: {reason}")
                 return
-            yield Event(worker, failure=reason, round=slot.round)
+            yield Event(slot.worker, failure=reason, round=slot.round)
         except errors.RayError as error:
-            yield self._replace(worker, f"died: {type(error).__name__}")
+            yield self._replace(process, f"died: {type(error).__name__}")
             return
         else:
             if not was_ready:
                 slot.node = header
             elif header is not None:
-                sent = Sent(worker, slot.message, slot.node)
-                yield Event(worker, header, sent, round=slot.round)
+                sent = Sent(slot.worker, slot.message, slot.node)
+                yield Event(slot.worker, header, sent, round=slot.round)
         slot.message = None
-        if self._broadcast is not None and slot.round < self._round:
-            self._give_task(worker)
+        self._give_task(process)
 
-    def _give_task(self, worker: int) -> None:
-        broadcast, slot = self._broadcast, self._slots[worker]
-        if broadcast is None or not broadcast.asked[worker]:
+    def _give_task(self, process: int) -> None:
+        """The first of those that are left in this round, if any."""
+        broadcast, slot = self._broadcast, self._slots[process]
+        if broadcast is None or not self._todo[process]:
             return
-        slot.round = self._round
+        slot.round, slot.worker = self._round, self._todo[process].pop(0)
         slot.call, slot.message = slot.actor.work.options(num_returns=2).remote(
             self._round,
             broadcast.question,
-            broadcast.coefficients[worker],
+            broadcast.coefficients[slot.worker],
+            slot.worker,
         )
         slot.called_at = time.monotonic()
 
     def _skip(self, slot: _Slot) -> None:
         slot.actor.skip_to.options(concurrency_group="control").remote(self._round)
 
-    def _set_up(self, worker: int) -> None:
-        slot, assignment = self._slots[worker], self._assignment
+    def _set_up(self, process: int) -> None:
+        slot, assignment = self._slots[process], self._assignment
         assert assignment is not None
-        delays = None if assignment.delays is None else assignment.delays[:, worker]
+        rows, delays = assignment.rows[process], assignment.delays
         slot.is_ready = False
         slot.call = slot.actor.begin.remote(
             assignment.work,
-            delays,
-            assignment.data[worker],
+            None if delays is None else delays[:, list(rows)],
+            assignment.data[process],
             assignment.key,
-            number=worker,
-            faults=of_worker(assignment.faults, worker, after=self._iteration()),
+            rows=rows,
+            faults=of_workers(assignment.faults, rows, after=self._iteration()),
         )
         slot.called_at = time.monotonic()
 
@@ -374,12 +400,15 @@ class WorkerPool:
         """The newest that workers were asked for in this run; -1 before the first."""
         return -1 if self._broadcast is None else self._broadcast.iteration
 
-    def _replace(self, worker: int, reason: str) -> Event:
-        _LOG.warning("Worker %d %s; another takes its place", worker, reason)
-        self._ray.kill(self._slots[worker].actor)
-        self._slots[worker] = _Slot(self._actor_class.remote())
-        self._set_up(worker)
-        return Event(worker, failure=reason, is_lost=True)
+    def _replace(self, process: int, reason: str) -> Event:
+        _LOG.warning("Worker %d %s; another takes its place", process, reason)
+        lost = self._slots[process]
+        self._ray.kill(lost.actor)
+        if self._broadcast is not None and lost.round == self._round:
+            self._todo[process].insert(0, lost.worker)  # what it was at
+        self._slots[process] = _Slot(self._actor_class.remote())
+        self._set_up(process)
+        return Event(process, failure=reason, is_lost=True)
 
     def _limit(self, slot: _Slot) -> float:
         limit = self._hung_after if slot.is_ready else self._start_timeout
@@ -391,10 +420,10 @@ class WorkerPool:
 
     def _replace_hung(self) -> Iterator[Event]:
         now = time.monotonic()
-        for worker, slot in enumerate(self._slots):
+        for process, slot in enumerate(self._slots):
             if slot.call is not None and self._limit(slot) <= now:
                 seconds = now - slot.called_at
-                yield self._replace(worker, f"did not answer for {seconds:.3g} s")
+                yield self._replace(process, f"did not answer for {seconds:.3g} s")
 
 
 def _positive(name: str, value: float) -> float:
