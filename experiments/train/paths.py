@@ -67,7 +67,10 @@ def _ray(
     """
     from jgc.distributed import WorkerPool, ray
 
-    with WorkerPool(config.num_workers, address=config.ray.address) as pool:
+    settings = config.ray
+    with WorkerPool(
+        config.num_workers, spares=settings.spares, address=settings.address
+    ) as pool:
         yield ray(
             loss,
             optimizer,

@@ -85,6 +85,7 @@ def default() -> ConfigDict:
 
     config.ray = ConfigDict()  # where config.path = ray
     config.ray.address = ""  # of a cluster, host:port; empty: this machine
+    config.ray.spares = 0  # processes kept ready to take a lost one's place
     # In seconds, where stragglers.model = observed: workers straggle by being late, and
     # plan_file or believed.p says how often. 0: by the masks that all paths draw, or
     # where they are observed by the waiting rule of plan_file.
@@ -196,6 +197,7 @@ def check(config: ConfigDict) -> None:
             lambda value: value >= config.num_partitions,
             f"at least num_partitions = {config.num_partitions}",
         )
+    require(config, "ray.spares", lambda value: value >= 0, "at least 0")
     for key in ("batch_size", "chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
     scorers = ("pycocotools", "hotcoco")

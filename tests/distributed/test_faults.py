@@ -106,6 +106,30 @@ def test_a_lost_worker_is_a_straggler_until_it_is_replaced(ray_cluster, fault):
     assert_is_simulated(state, masks)
 
 
+def test_a_spare_takes_over_within_the_iteration(ray_cluster):
+    """And where there is none left, or it died, a new process as ever."""
+    import ray
+
+    faults = [kill(worker=worker, iteration=t) for t, worker in ((1, 2), (2, 0))]
+    with (
+        WorkerPool(K, spares=1) as pool,
+        on_processes(pool, policy=wait_for(K), faults=faults) as run,
+    ):
+        state, spare, waits = start(run), pool._spares[0].actor, []
+        for iteration in range(4):
+            if iteration == 3:  # which has been lost as well, at its next message
+                ray.kill(spare)
+            state, report = run.step(state)
+            waits.append(report.details.waited)
+            assert report.answered.all()
+            assert report.details.lost == (iteration > 0)
+            if iteration == 1:
+                assert pool._slots[2].actor is spare
+        assert pool._spares[0].actor is not spare
+    assert waits[1] < 0.5 * waits[2]  # nothing starts, and nothing compiles
+    assert_is_simulated(state, [ALL] * 4)
+
+
 def test_a_recorded_mask_survives_the_loss_of_a_worker(pool):
     """A worker whose answer is wanted is waited for, in its next life if need be."""
     masks = [ALL, np.array([True, False, True]), np.array([False, True, True])]
