@@ -286,11 +286,11 @@ class WorkerPool:
             self._ray.put(work), delays, shared, key, tuple(faults), hosts, rows
         )
         self._todo = [[] for _ in self._slots]
+        self._drop_tasks()
         waiting = [process for process, own in enumerate(rows) if own]
         for process, slot in enumerate(self._slots):
             slot.call = None
             if rows[process]:
-                self._skip(slot)
                 self._set_up(process)
         for spare in self._spares:
             self._rehearse(spare)
@@ -308,6 +308,25 @@ class WorkerPool:
         for wait in (False, True):  # all at once
             for node in nodes:
                 self._nodes.start(node, wait=wait)
+
+    def _drop_tasks(self) -> None:
+        """Ends those of an earlier run, and processes that hang in one."""
+        busy = {
+            slot.call: slot
+            for slot in self._slots
+            if slot.is_ready and slot.call is not None
+        }
+        for slot in self._slots:
+            self._skip(slot)
+        if not busy:
+            return
+        calls = list(busy)
+        _, late = self._ray.wait(
+            calls, num_returns=len(calls), timeout=self._hung_after
+        )
+        for call in late:
+            self._ray.kill(busy[call].actor)
+            busy[call].actor = self._actor_class.remote()
 
     def begin_round(
         self,
