@@ -6,7 +6,7 @@ placed and `reference` for constraints. Exact for few stragglers:
 `fractional_repetition`, `cyclic_repetition`. As even as can be, whoever straggles:
 `expander`, `margulis`, `block_design`. Random: `bernoulli_placement`, `stochastic`,
 `random_graph`, with `placement_report`. Without redundancy: `uncoded`,
-`straggler_free`.
+`straggler_free`. And `split`: any of them with a message for each partition.
 """
 
 from jgc.codes._bernoulli_placement import bernoulli_placement
@@ -23,12 +23,14 @@ from jgc.codes._random_graph import random_graph
 from jgc.codes._reference import reference
 from jgc.codes._schemes import scheme_i, scheme_ii
 from jgc.codes._sparse import sparse
+from jgc.codes._split import Split, split
 from jgc.codes._stochastic import stochastic
 from jgc.codes._uncoded import straggler_free, uncoded
 
 __all__ = [
     "NegativeCoefficientWarning",
     "PlacementReport",
+    "Split",
     "bernoulli_placement",
     "block_design",
     "cyclic_repetition",
@@ -44,6 +46,7 @@ __all__ = [
     "scheme_i",
     "scheme_ii",
     "sparse",
+    "split",
     "stochastic",
     "straggler_free",
     "uncoded",

@@ -59,10 +59,10 @@ def best_unbiased(
 
     Unbiased under the law of who answers that it is designed for: the plan's own p,
     independent, by default. Exactly so (to rounding) where that law is known whole:
-    up to 14 groups of workers with different messages, however many workers, or
-    recorded masks. A sample of masks leaves a bias in E[c]: it is corrected once with
-    eight times as many fresh masks, measured again on others, and reported in
-    `decoder.design`.
+    up to 14 groups of workers with different messages, however many workers, recorded
+    masks, or a model that knows its outcomes. A sample of masks leaves a bias in E[c]:
+    it is corrected once with eight times as many fresh masks, measured again on others,
+    and reported in `decoder.design`.
 
     Args:
         plan: the code, on the host; any.
@@ -70,8 +70,8 @@ def best_unbiased(
             unbiased for any. A nearly singular Gram matrix is designed for with 1e-3 of
             its mean diagonal added: what costs nothing would grow without limit.
         model: who answers: None for independent workers with the plan's p; a
-            `StragglerModel`, sampled in runs of 64 iterations (a trace needs
-            `replay(…, random_start=True)`); or recorded masks (T, k), such as
+            `StragglerModel`, by its `outcomes`, or without them sampled in runs of 64
+            iterations; or recorded masks (T, k), such as
             `trace.answered(deadline)`, whose own law is taken as it is.
         key: of `jax.random`, where masks are sampled.
         num_masks: in the sample; by default 2^20 numbers' worth, 128 to 4,096.

@@ -11,7 +11,9 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
+from numpy.typing import ArrayLike
 
+from jgc import _checks
 from jgc._plan import AnyArray, CodingPlan
 from jgc.codecs import Codec, full
 from jgc.decoders import Decoder
@@ -19,6 +21,7 @@ from jgc.distributed._by_worker import by_worker
 from jgc.distributed._messages import Expected, Header
 from jgc.distributed._policies import Policy
 from jgc.distributed._pool import WorkerPool
+from jgc.distributed._recent import Recent
 from jgc.distributed._round import Round
 from jgc.distributed._summing import Decoding, message_keys
 from jgc.distributed._worker import Question, Work, message_function, vector_of
@@ -54,6 +57,7 @@ def ray(
     policy: Policy,
     codec: Codec | None = None,
     chunk_size: int | None = None,
+    hosts: ArrayLike | None = None,
     delays: Float[np.ndarray, "T k"] | None = None,
     faults: Sequence[Fault] = (),
 ) -> TrainingPath:
@@ -68,10 +72,14 @@ def ray(
             `partition_loss`. Workers get it by pickle, closures included. The objective
             is the mean over all N examples.
         optimizer: any optax transformation; one of two tracks for a decoder of two.
-        pool: of as many workers as a job's plan.
+        pool: of as many workers as a job's plan, unless `hosts` says otherwise.
         policy: how long to wait, such as `fixed_deadline(0.5)`.
         codec: of the messages, such as `jgc.codecs.int8()`; None: as they are.
         chunk_size: examples in one pass of a worker, see `Work`.
+        hosts: the process of the pool that each of the plan's workers is in (k,). Those
+            of a process take turns by their number, and each one's message leaves as
+            soon as it is ready: with a plan of `jgc.codes.split` and its `worker`, what
+            a late process has finished is used. None: each has a process of its own.
         delays: seconds that worker i sleeps before its task of iteration t, at
             [t mod T, i], for experiments.
         faults: of `jgc.distributed.faults`, for tests.
@@ -108,6 +116,7 @@ def ray(
         policy,
         full() if codec is None else codec,
         positive_chunk(chunk_size),
+        hosts,
         delays,
         tuple(faults),
     )
@@ -129,6 +138,7 @@ class _Options(NamedTuple):
     policy: Policy
     codec: Codec
     chunk_size: int | None
+    hosts: ArrayLike | None
     delays: Float[np.ndarray, "T k"] | None
     faults: tuple[Fault, ...]
 
@@ -143,7 +153,16 @@ class _Driver:
         self._similarity = SimilarityInUse.of(job.similarity, job.decoder)
         self._held = by_worker(job.plan, job.plan.edge_partition)
         self._holds_data = job.plan.batch_sizes > 0
+        self._hosts = None
+        if options.hosts is not None:
+            self._hosts = _checks.integers(
+                "hosts",
+                options.hosts,
+                size=job.plan.num_workers,
+                below=options.pool.num_workers,
+            )
         self._decoding: Decoding | None = None
+        self._recent = Recent(job.plan.num_workers)
         self._update = _update_function(options.optimizer, options.loss)
 
     def init(
@@ -197,11 +216,13 @@ class _Driver:
                 tuple((x.shape[1:], x.dtype) for x in jax.tree.leaves(outputs)),
             ),
         )
+        self._recent = Recent(self._job.plan.num_workers)
         options.pool.assign(
             work,
             self._job.data,
             self._held,
             np.asarray(jax.random.key_data(key)),
+            hosts=self._hosts,
             delays=options.delays,
             faults=options.faults,
         )
@@ -288,6 +309,7 @@ class _Driver:
             held=self._held,
             wanted=wanted,
             decoding=decoding,
+            recent=self._recent,
         )
         return round, question.key
 

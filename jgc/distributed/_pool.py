@@ -20,7 +20,7 @@ from jgc.distributed._cluster import connect, worker_environment
 from jgc.distributed._nodes import Nodes, NodeTotal, Sent
 from jgc.distributed._summing import Decoding
 from jgc.distributed._worker import Question, Work, Worker
-from jgc.distributed.faults import Fault, of_worker
+from jgc.distributed.faults import Fault, of_workers
 from jgc.training import Partitions
 
 _LOG = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Event(NamedTuple):
     """What happened to one worker.
 
     Attributes:
-        worker: its number.
+        worker: its number in the plan; of a process that was lost, that of the process.
         header: what it told of its message, unchecked; None where it failed.
         message: where that is; None where it failed.
         failure: why there is no answer; None where there is one.
@@ -51,7 +51,7 @@ class Event(NamedTuple):
 
 @dataclass
 class _Slot:
-    """The actor in a worker's place, and the one call to it that is under way."""
+    """The actor of a process, and the one call to it that is under way."""
 
     actor: Any
     call: Any = None
@@ -60,6 +60,7 @@ class _Slot:
     message: Any = None  # a reference to what the call makes
     node: str = ""
     round: int = 0  # of the newest task that it was given
+    worker: int = -1  # whose task that is
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,12 @@ class _Assignment:
 
     work: Any  # a reference to the Work
     delays: Float[np.ndarray, "T k"] | None
-    data: Sequence[Any]  # a reference to the partitions of each worker, None: none
+    data: Sequence[Any]  # a reference to the partitions of each process, None: none
     key: np.ndarray
     faults: Sequence[Fault]
+    hosts: Int[np.ndarray, " k"]  # the process of each worker
+    # Of each process its workers with partitions, and which of its data each has.
+    rows: Sequence[Mapping[int, Int[np.ndarray, " b"]]]
 
 
 @dataclass(frozen=True)
@@ -80,15 +84,42 @@ class _Broadcast:
     question: Any  # a reference
     iteration: int
     coefficients: Sequence[Float[np.ndarray, " b"]]
-    asked: Bool[np.ndarray, " k"]
 
 
 class _Actor(Worker):
     """A worker that says where it is."""
 
-    def begin(self, *arguments: Any, **options: Any) -> str:
-        """`setup`; returns the node."""
-        self.setup(*arguments, **options)
+    def begin(self, work: Work, *assigned: Any, **options: Any) -> str:
+        """Prepares and compiles for what it is assigned, see `take`; its node."""
+        self.prepare(work)
+        self.take(*assigned, **options)
+        self.compile()
+        return self._node()
+
+    def rehearse(
+        self, work: Work, key: np.ndarray, parts: Sequence[tuple[Any, Any]]
+    ) -> str:
+        """Prepares, and compiles for each of several parts, none of which it keeps.
+
+        Args:
+            work: of the run.
+            key: of the run.
+            parts: of some processes a reference to the partitions, and `rows`.
+        """
+        ray = require("ray", extra="distributed")
+        self.prepare(work)
+        for data, rows in parts:
+            self.take(None, ray.get(data), key, rows=rows)
+            self.compile()
+        self.release()
+        return self._node()
+
+    def step_in(self, *assigned: Any, **options: Any) -> str:
+        """Takes what a lost process was assigned, after `rehearse`; its node."""
+        self.take(*assigned, **options)
+        return self._node()
+
+    def _node(self) -> str:
         ray = require("ray", extra="distributed")
         return str(ray.get_runtime_context().get_node_id())
 
@@ -96,16 +127,18 @@ class _Actor(Worker):
 class WorkerPool:
     """k worker processes that outlive runs; a context manager.
 
-    A worker has one task at most. When a round begins, workers that still are at an
-    older one are told to drop it, which they do while they sleep and between chunks,
-    and get the newest as soon as they are free: nothing queues up, and a worker that
-    was slow once begins the next round with the others, or a chunk later.
+    A process has one task at most, and those of the workers that it hosts one after
+    another. When a round begins, processes that still are at an older one are told to
+    drop it, which they do while they sleep and between chunks, and get the newest as
+    soon as they are free: nothing queues up, and a worker that was slow once begins the
+    next round with the others, or a chunk later.
     """
 
     def __init__(
         self,
         num_workers: int,
         *,
+        spares: int = 0,
         address: str = "",
         threads: int = 1,
         actor_options: Mapping[str, Any] | None = None,
@@ -116,6 +149,9 @@ class WorkerPool:
 
         Args:
             num_workers: k.
+            spares: processes kept ready beside these: compiled, and without partitions
+                until one of the k is lost, whose place they take in the same iteration.
+                Another is started then in theirs.
             address: of a Ray cluster; empty: this machine.
             threads: that each worker computes with.
             actor_options: of Ray, such as `{"num_gpus": 1}`. By default workers reserve
@@ -129,6 +165,7 @@ class WorkerPool:
             ConnectionError: there is no cluster at `address`.
         """
         self._num_workers = _checks.count("num_workers", num_workers)
+        spares = _checks.count("spares", spares, minimum=0)
         self._hung_after = _positive("hung_after", hung_after)
         self._start_timeout = _positive("start_timeout", start_timeout)
         connect(address)
@@ -147,7 +184,9 @@ class WorkerPool:
         self._round = 0
         self._broadcast: _Broadcast | None = None
         self._assignment: _Assignment | None = None
+        self._todo: list[list[int]] = []  # of each process, in this round
         self._slots = [_Slot(self._actor_class.remote()) for _ in range(num_workers)]
+        self._spares = [_Slot(self._actor_class.remote()) for _ in range(spares)]
 
     def __enter__(self) -> "WorkerPool":
         return self
@@ -190,9 +229,9 @@ class WorkerPool:
 
     def close(self) -> None:
         """Ends the workers' processes; Ray itself goes on."""
-        for slot in self._slots:
+        for slot in (*self._slots, *self._spares):
             self._ray.kill(slot.actor)
-        self._slots = []
+        self._slots, self._spares = [], []
         self._nodes.close()
 
     def assign(
@@ -202,6 +241,7 @@ class WorkerPool:
         held: Sequence[Int[np.ndarray, " b"]],
         key: np.ndarray,
         *,
+        hosts: Int[np.ndarray, " k"] | None = None,
         delays: Float[np.ndarray, "T k"] | None = None,
         faults: Sequence[Fault] = (),
     ) -> None:
@@ -215,6 +255,7 @@ class WorkerPool:
             data: the n partitions.
             held: the partitions of each worker.
             key: of the run, `jax.random.key_data`.
+            hosts: the process of each worker; None: as many processes as workers.
             delays: seconds that worker i sleeps before its task of iteration t, at
                 [t mod T, i], for experiments.
             faults: that befall workers, for tests.
@@ -223,33 +264,69 @@ class WorkerPool:
             ValueError: `held` is for another number of workers.
             RuntimeError: a worker cannot be set up; says why.
         """
-        if len(held) != self._num_workers:
-            raise ValueError(
-                f"the plan must be for the pool's {self._num_workers} workers, got "
-                f"{len(held)}"
-            )
+        if hosts is None:
+            hosts = np.arange(len(held))
+            if len(held) != self._num_workers:
+                raise ValueError(
+                    f"the plan must be for the pool's {self._num_workers} workers, got "
+                    f"{len(held)}"
+                )
         self._broadcast = None
         self._round += 1
-        own = [self._ray.put(data.select(own)) if own.size else None for own in held]
+        shared: list[Any] = []
+        rows: list[dict[int, np.ndarray]] = []
+        for process in range(self._num_workers):
+            hosted = [
+                i for i in np.flatnonzero(hosts == process).tolist() if held[i].size
+            ]
+            own = np.unique([j for i in hosted for j in held[i]])
+            shared.append(self._ray.put(data.select(own)) if hosted else None)
+            rows.append({i: np.searchsorted(own, held[i]) for i in hosted})
         self._assignment = _Assignment(
-            self._ray.put(work), delays, own, key, tuple(faults)
+            self._ray.put(work), delays, shared, key, tuple(faults), hosts, rows
         )
-        for worker, slot in enumerate(self._slots):
+        self._todo = [[] for _ in self._slots]
+        self._drop_tasks()
+        waiting = [process for process, own in enumerate(rows) if own]
+        for process, slot in enumerate(self._slots):
             slot.call = None
-            if held[worker].size:
-                self._skip(slot)
-                self._set_up(worker)
-        waiting = [w for w in range(self._num_workers) if held[w].size]
+            if rows[process]:
+                self._set_up(process)
+        for spare in self._spares:
+            self._rehearse(spare)
         lost = 0
         while not all(self._slots[worker].is_ready for worker in waiting):
             for event in self.events(math.inf):
                 lost += event.is_lost
                 if lost > _MOST_LOST_AT_START:
                     raise RuntimeError(f"worker {event.worker} {event.failure}")
+        if self._spares:
+            calls = [spare.call for spare in self._spares]
+            timeout = self._start_timeout
+            self._ray.wait(calls, num_returns=len(calls), timeout=timeout)
         nodes = {self._slots[worker].node for worker in waiting}
         for wait in (False, True):  # all at once
             for node in nodes:
                 self._nodes.start(node, wait=wait)
+
+    def _drop_tasks(self) -> None:
+        """Ends those of an earlier run, and processes that hang in one."""
+        busy = {
+            slot.call: slot
+            for slot in self._slots
+            if slot.is_ready and slot.call is not None
+        }
+        for slot in self._slots:
+            self._skip(slot)
+        if not busy:
+            return
+        calls = list(busy)
+        _, late = self._ray.wait(
+            calls, num_returns=len(calls), timeout=self._hung_after
+        )
+        for call in late:
+            self._ray.kill(busy[call].actor)
+            busy[call].actor = self._actor_class.remote()
 
     def begin_round(
         self,
@@ -264,23 +341,30 @@ class WorkerPool:
             coefficients: a_ij of each worker's edges.
             asked: whose messages are wanted; they hold partitions.
         """
+        assert self._assignment is not None
         self._round += 1
         self._broadcast = _Broadcast(
-            self._ray.put(question), question.iteration, coefficients, asked
+            self._ray.put(question), question.iteration, coefficients
         )
-        for worker, slot in enumerate(self._slots):
+        self._todo = [
+            [worker for worker in hosted if asked[worker]]
+            for hosted in self._assignment.rows
+        ]
+        for process, slot in enumerate(self._slots):
             if slot.is_ready and slot.call is None:
-                self._give_task(worker)
+                self._give_task(process)
             elif slot.is_ready:
                 self._skip(slot)
         return self._round
 
     def ask_again(self, worker: int) -> None:
         """Has a worker whose message was lost make it once more, in this round."""
-        slot = self._slots[worker]
-        slot.round = 0  # of nothing; one that is not ready gets its task when it is
+        assert self._assignment is not None
+        process = int(self._assignment.hosts[worker])
+        slot = self._slots[process]
+        self._todo[process].insert(0, worker)  # of one that is not ready, for then
         if slot.is_ready and slot.call is None:
-            self._give_task(worker)
+            self._give_task(process)
 
     def total(
         self,
@@ -297,25 +381,25 @@ class WorkerPool:
 
         May return nothing sooner. Workers that died or hang are being replaced.
         """
-        workers = {
-            slot.call: worker
-            for worker, slot in enumerate(self._slots)
+        processes = {
+            slot.call: process
+            for process, slot in enumerate(self._slots)
             if slot.call is not None
         }
-        if not workers:
+        if not processes:
             time.sleep(min(timeout, 0.1))
             return []
-        calls = list(workers)
+        calls = list(processes)
         seconds = max(min(timeout, self._until_next_limit()), 0.0)
         ready, _ = self._ray.wait(calls, num_returns=1, timeout=seconds)
         if ready:
             ready, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
-        events = [event for call in ready for event in self._take(workers[call])]
+        events = [event for call in ready for event in self._take(processes[call])]
         return events + list(self._replace_hung())
 
-    def _take(self, worker: int) -> Iterator[Event]:
-        """The result of a worker's call, after which it gets the newest task."""
-        slot = self._slots[worker]
+    def _take(self, process: int) -> Iterator[Event]:
+        """The result of a process's call, after which it gets its next task."""
+        slot = self._slots[process]
         call, slot.call = slot.call, None
         was_ready, slot.is_ready = slot.is_ready, True
         errors = self._ray.exceptions
@@ -324,62 +408,104 @@ class WorkerPool:
         except errors.RayTaskError as error:
             reason = f"{type(error.cause).__name__}: {error.cause}"
             if not was_ready:  # a set-up failed
-                yield self._replace(worker, f"cannot be set up: {reason}")
+                yield self._replace(process, f"cannot be set up: {reason}")
                 return
-            yield Event(worker, failure=reason, round=slot.round)
+            yield Event(slot.worker, failure=reason, round=slot.round)
         except errors.RayError as error:
-            yield self._replace(worker, f"died: {type(error).__name__}")
+            yield self._replace(process, f"died: {type(error).__name__}")
             return
         else:
             if not was_ready:
                 slot.node = header
             elif header is not None:
-                sent = Sent(worker, slot.message, slot.node)
-                yield Event(worker, header, sent, round=slot.round)
+                sent = Sent(slot.worker, slot.message, slot.node)
+                yield Event(slot.worker, header, sent, round=slot.round)
         slot.message = None
-        if self._broadcast is not None and slot.round < self._round:
-            self._give_task(worker)
+        self._give_task(process)
 
-    def _give_task(self, worker: int) -> None:
-        broadcast, slot = self._broadcast, self._slots[worker]
-        if broadcast is None or not broadcast.asked[worker]:
+    def _give_task(self, process: int) -> None:
+        """The first of those that are left in this round, if any."""
+        broadcast, slot = self._broadcast, self._slots[process]
+        if broadcast is None or not self._todo[process]:
             return
-        slot.round = self._round
+        slot.round, slot.worker = self._round, self._todo[process].pop(0)
         slot.call, slot.message = slot.actor.work.options(num_returns=2).remote(
             self._round,
             broadcast.question,
-            broadcast.coefficients[worker],
+            broadcast.coefficients[slot.worker],
+            slot.worker,
         )
         slot.called_at = time.monotonic()
 
     def _skip(self, slot: _Slot) -> None:
         slot.actor.skip_to.options(concurrency_group="control").remote(self._round)
 
-    def _set_up(self, worker: int) -> None:
-        slot, assignment = self._slots[worker], self._assignment
+    def _set_up(self, process: int, *, is_rehearsed: bool = False) -> None:
+        slot, assignment = self._slots[process], self._assignment
         assert assignment is not None
-        delays = None if assignment.delays is None else assignment.delays[:, worker]
+        rows, delays = assignment.rows[process], assignment.delays
         slot.is_ready = False
-        slot.call = slot.actor.begin.remote(
-            assignment.work,
-            delays,
-            assignment.data[worker],
+        assigned = (
+            None if delays is None else delays[:, list(rows)],
+            assignment.data[process],
             assignment.key,
-            number=worker,
-            faults=of_worker(assignment.faults, worker, after=self._iteration()),
         )
+        faults = of_workers(assignment.faults, rows, after=self._iteration())
+        if is_rehearsed:
+            slot.call = slot.actor.step_in.remote(*assigned, rows=rows, faults=faults)
+        else:
+            slot.call = slot.actor.begin.remote(
+                assignment.work, *assigned, rows=rows, faults=faults
+            )
         slot.called_at = time.monotonic()
+
+    def _rehearse(self, spare: _Slot) -> None:
+        """Has it compile whatever it may have to compute."""
+        assignment = self._assignment
+        assert assignment is not None
+        different = {
+            (
+                max(own.size for own in rows.values()),
+                max(own.max() for own in rows.values()),
+            ): (data, rows)
+            for data, rows in zip(assignment.data, assignment.rows, strict=True)
+            if rows
+        }
+        spare.call = spare.actor.rehearse.remote(
+            assignment.work, assignment.key, list(different.values())
+        )
+
+    def _take_spare(self) -> _Slot | None:
+        """One that is ready, after which another is started; None if none is."""
+        for place, spare in enumerate(self._spares):
+            ready, _ = self._ray.wait([spare.call], timeout=0)
+            if not ready:
+                continue
+            self._spares[place] = _Slot(self._actor_class.remote())
+            self._rehearse(self._spares[place])
+            try:
+                self._ray.get(spare.call)
+            except self._ray.exceptions.RayError as error:
+                _LOG.warning("A spare is lost: %s", error)
+                self._ray.kill(spare.actor)
+                continue
+            return _Slot(spare.actor)
+        return None
 
     def _iteration(self) -> int:
         """The newest that workers were asked for in this run; -1 before the first."""
         return -1 if self._broadcast is None else self._broadcast.iteration
 
-    def _replace(self, worker: int, reason: str) -> Event:
-        _LOG.warning("Worker %d %s; another takes its place", worker, reason)
-        self._ray.kill(self._slots[worker].actor)
-        self._slots[worker] = _Slot(self._actor_class.remote())
-        self._set_up(worker)
-        return Event(worker, failure=reason, is_lost=True)
+    def _replace(self, process: int, reason: str) -> Event:
+        _LOG.warning("Worker %d %s; another takes its place", process, reason)
+        lost = self._slots[process]
+        self._ray.kill(lost.actor)
+        if self._broadcast is not None and lost.round == self._round:
+            self._todo[process].insert(0, lost.worker)  # what it was at
+        spare = self._take_spare()
+        self._slots[process] = spare or _Slot(self._actor_class.remote())
+        self._set_up(process, is_rehearsed=spare is not None)
+        return Event(process, failure=reason, is_lost=True)
 
     def _limit(self, slot: _Slot) -> float:
         limit = self._hung_after if slot.is_ready else self._start_timeout
@@ -391,10 +517,10 @@ class WorkerPool:
 
     def _replace_hung(self) -> Iterator[Event]:
         now = time.monotonic()
-        for worker, slot in enumerate(self._slots):
+        for process, slot in enumerate(self._slots):
             if slot.call is not None and self._limit(slot) <= now:
                 seconds = now - slot.called_at
-                yield self._replace(worker, f"did not answer for {seconds:.3g} s")
+                yield self._replace(process, f"did not answer for {seconds:.3g} s")
 
 
 def _positive(name: str, value: float) -> float:

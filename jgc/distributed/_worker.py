@@ -1,11 +1,12 @@
-"""One worker: its partitions, a compiled message function, and one task at a time.
+"""One process: its partitions, a compiled message function, and one task at a time.
 
 Nothing here knows of Ray; `jgc.distributed._pool` makes an actor of it.
 """
 
+import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from jgc.codecs import Codec, full
 from jgc.distributed._messages import Answer, in_parts
@@ -63,59 +64,78 @@ class Question:
 
 
 class Worker:
-    """Computes messages; told of newer parameters, drops what it has not yet begun."""
+    """Computes messages; told of newer parameters, drops what it has not yet begun.
+
+    Of one of the plan's workers, or of several whose tasks it gets one after another.
+    """
 
     def __init__(self) -> None:
-        """Without data: `setup` brings it."""
+        """Without work and data: `prepare` and `take` bring them."""
         self._newest = 0
         self._news = threading.Condition()
         self._feed: Feed | None = None
+        self._batch: tuple[int, Batch] | None = None
+        self._rows: dict[int, Int[np.ndarray, " b"]] = {}
 
-    def setup(
+    def prepare(self, work: Work) -> None:
+        """Makes what computes messages, of any partitions; drops those it has."""
+        self.release()
+        self._message, self._chunk_size = message_function(work), work.chunk_size
+        encode = work.codec.encode
+        # Compiled, what changes nothing would copy the message.
+        self._encode = encode if work.codec == full() else jax.jit(encode)
+        zeros = np.zeros(*vector_of(work.params))
+        state = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), work.model_state)
+        self._blank = Question(zeros, state, np.zeros(0), 0)
+
+    def take(
         self,
-        work: Work,
-        delays: Float[np.ndarray, " T"] | None,
+        delays: Float[np.ndarray, "T m"] | None,
         data: Partitions,
         key: np.ndarray,
         *,
-        number: int = 0,
+        rows: Mapping[int, Int[np.ndarray, " b"]],
         faults: Sequence[Fault] = (),
     ) -> None:
-        """Takes its partitions and compiles; may be called again for another run.
+        """Takes these partitions; once prepared, and as often as they change.
 
         Args:
-            work: of the run.
             delays: seconds to sleep before the task of iteration t, at t mod T: a slow
                 machine for experiments. None: it works at once.
-            data: the worker's partitions, in the order of its edges; it reads them
-                itself.
+            data: the partitions of its workers; it reads them itself.
             key: of the run.
-            number: i of the worker.
-            faults: that befall it, for tests.
+            rows: which of these each of its m workers has, in the order of its edges,
+                by the worker's number.
+            faults: that befall them, for tests.
         """
+        self.release()
+        self._delays, self._faults = delays, faults
+        self._feed, self._rows = Feed(data), dict(rows)
+        self._per_call = max(own.size for own in rows.values())
+        if self._chunk_size is not None:
+            at_once = max(1, self._chunk_size // data.batch_size)
+            self._per_call = min(self._per_call, at_once)
+        self._key, self._words = jax.random.wrap_key_data(jnp.asarray(key)), key
+
+    def compile(self) -> None:
+        """Computes a message once, for its largest worker, so that all is compiled."""
+        most = max(self._rows, key=lambda number: self._rows[number].size)
+        question = dataclasses.replace(self._blank, key=self._words)
+        coefficients = np.zeros(self._rows[most].size, np.float32)
+        self._compute(question, coefficients, most, lambda: False)
+
+    def release(self) -> None:
+        """Drops its partitions."""
         if self._feed is not None:
             self._feed.close()
-        self._delays, self._faults = delays, faults
-        self._feed = Feed(data)
-        held, b = len(data.number), data.batch_size
-        chunk = work.chunk_size
-        self._per_call = held if chunk is None else min(held, max(1, chunk // b))
-        self._message = message_function(work)
-        self._number, encode = number, work.codec.encode
-        # Compiled, what changes nothing would copy the message.
-        self._encode = encode if work.codec == full() else jax.jit(encode)
-        self._key = jax.random.wrap_key_data(jnp.asarray(key))
-        self._words = key
-        zeros = np.zeros(*vector_of(work.params))
-        state = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), work.model_state)
-        question = Question(zeros, state, key, 0)
-        self._compute(question, np.zeros(held, np.float32), lambda: False)
+        self._feed, self._batch, self._rows = None, None, {}
 
     def work(
         self,
         round: int,
         question: Question,
         coefficients: Float[np.ndarray, " b"],
+        number: int,
     ) -> tuple[Any, Any]:
         """The header and the message for these parameters, see `in_parts`.
 
@@ -125,6 +145,7 @@ class Worker:
             round: of the pool; greater for newer parameters.
             question: of the round.
             coefficients: a_ij of the worker's edges.
+            number: i of the worker, one of those hosted.
         """
         began = time.perf_counter()
 
@@ -136,11 +157,13 @@ class Worker:
                 self._news.wait_for(is_overtaken, timeout=seconds)
 
         if self._delays is not None:
-            wait(float(self._delays[question.iteration % len(self._delays)]))
-        faults = [f for f in self._faults if f.iteration == question.iteration]
+            row = self._delays[question.iteration % len(self._delays)]
+            wait(float(row[list(self._rows).index(number)]))
+        struck = number, question.iteration
+        faults = [f for f in self._faults if (f.worker, f.iteration) == struck]
         for fault in faults:
             fault.before(wait)
-        answer: Any = self._compute(question, coefficients, is_overtaken)
+        answer: Any = self._compute(question, coefficients, number, is_overtaken)
         if answer is not None:
             answer = answer._replace(computed=time.perf_counter() - began)
         for fault in faults:
@@ -157,40 +180,52 @@ class Worker:
         self,
         question: Question,
         coefficients: Float[np.ndarray, " b"],
+        number: int,
         is_overtaken: Callable[[], bool],
     ) -> Answer | None:
-        assert self._feed is not None
         if not np.array_equal(question.key, self._words):  # a state of another run
             self._key = jax.random.wrap_key_data(jnp.asarray(question.key))
-            self._words = question.key
+            self._words, self._batch = question.key, None
         if is_overtaken():
             return None
-        batch = self._feed.read(self._key, question.iteration)
-        of_loss, of_message = _keys(self._key, question.iteration, self._number)
+        batch = self._read(question.iteration)
+        of_loss, of_message = _keys(self._key, question.iteration, number)
         total: Any = None
         outputs = []
-        held = coefficients.size
-        for start in range(0, held, self._per_call):
+        held = self._rows[number]
+        for start in range(0, held.size, self._per_call):
             if is_overtaken():
                 return None
             # Equal passes: the last begins earlier, and what it repeats counts as 0.
-            first = min(start, held - self._per_call)
-            rows = np.arange(first, first + self._per_call)
+            first = min(start, max(held.size - self._per_call, 0))
+            at = np.arange(first, first + self._per_call)
+            own = (at >= start) & (at < held.size)
+            rows = at % held.size
             part, *seen = self._message(
                 question.params,
                 question.model_state,
                 of_loss,
-                jax.tree.map(lambda leaf, rows=rows: leaf[rows], batch),
-                np.where(rows >= start, coefficients[rows], 0),
+                jax.tree.map(lambda leaf, rows=held[rows]: leaf[rows], batch),
+                np.where(own, coefficients[rows], 0),
             )
             total = part if total is None else total + part
             jax.block_until_ready(total)
-            outputs.append(jax.tree.map(lambda x, s=start - first: x[s:], seen))
+            outputs.append(jax.tree.map(lambda x, own=own: np.asarray(x)[own], seen))
         losses, others = jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
         encoded = jax.tree.leaves(self._encode(total, of_message))
         return Answer(
             tuple(map(np.asarray, encoded)), losses, tuple(jax.tree.leaves(others))
         )
+
+    def _read(self, iteration: int) -> Batch:
+        """The batch of all its partitions; kept where there are other workers."""
+        assert self._feed is not None
+        if len(self._rows) == 1:
+            return self._feed.read(self._key, iteration)
+        if self._batch is None or self._batch[0] != iteration:
+            batch = self._feed.read(self._key, iteration)
+            self._batch = iteration, batch
+        return self._batch[1]
 
 
 @jax.jit

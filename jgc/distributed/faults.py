@@ -171,15 +171,18 @@ def fail(*, worker: int, iteration: int, late: bool = False) -> Fault:
     return _fault(worker, iteration, "fail", is_late=late)
 
 
-def of_worker(faults: Iterable[Fault], worker: int, *, after: int = -1) -> list[Fault]:
-    """Those of one worker in iterations later than `after`.
+def of_workers(
+    faults: Iterable[Fault], workers: Iterable[int], *, after: int = -1
+) -> list[Fault]:
+    """Those of some workers in iterations later than `after`.
 
     Example:
         >>> faults = [kill(worker=w, iteration=t) for w, t in ((0, 3), (1, 5), (0, 8))]
-        >>> [fault.iteration for fault in of_worker(faults, 0, after=3)]
+        >>> [fault.iteration for fault in of_workers(faults, [0], after=3)]
         [8]
     """
-    return [f for f in faults if f.worker == worker and f.iteration > after]
+    struck = set(workers)
+    return [f for f in faults if f.worker in struck and f.iteration > after]
 
 
 def _fault(worker: int, iteration: int, kind: Kind, **more: Any) -> Fault:

@@ -15,6 +15,7 @@ from jgc.decoders import Decoder, fixed
 from jgc.gradients import GradientsLike, as_gradients
 from jgc.residual._result import ResidualError
 from jgc.residual._sampling.squared_error import ErrorEvaluator, error_evaluator
+from jgc.stragglers import StragglerModel
 
 _MOST_WORKERS = 20
 _MASKS_PER_CHUNK = 1 << 12
@@ -25,20 +26,24 @@ def enumerate_masks(
     *,
     decoder: Decoder = fixed,
     p: ArrayLike | None = None,
+    model: StragglerModel | None = None,
     gradients: GradientsLike | None = None,
 ) -> ResidualError:
     """E‖g − ĝ‖² as the sum over all masks of their probability times their error.
 
-    In float64 on the default device, whatever the user's setting; 2^k decodings.
+    In float64 on the default device, whatever the user's setting; 2^k decodings, or
+    one for each of a model's outcomes.
 
     Args:
-        plan: the code, of at most 20 workers.
+        plan: the code, of at most 20 workers, or any number with a model.
         decoder: from `jgc.decoders`, or a `Decoder` of your own.
         p: probabilities (k,) of independent stragglers; default the plan's.
+        model: who answers, in place of p: one that knows its `outcomes`.
         gradients: how the partition gradients relate, as in `exact`.
 
     Raises:
-        ValueError: more than 20 workers, or an argument out of its range.
+        ValueError: more than 20 workers, a model that does not know its outcomes, or
+            an argument out of its range.
 
     Example:
         >>> import jgc
@@ -50,6 +55,8 @@ def enumerate_masks(
         >>> found.mean, found.trials  # each block of unit norm is lost with 0.5²
         (0.5, 16)
     """
+    if model is not None:
+        return _over_outcomes(plan, decoder, p, model, gradients)
     k = plan.num_workers
     if k > _MOST_WORKERS:
         raise ValueError(
@@ -63,16 +70,51 @@ def enumerate_masks(
         ),
         num_workers=k,
     )
-    model = as_gradients(gradients, plan.num_partitions)
-    evaluator = error_evaluator(plan, model, decoder.specialised([plan]))
+    own = as_gradients(gradients, plan.num_partitions)
+    evaluator = error_evaluator(plan, own, decoder.specialised([plan]))
     with jax.enable_x64(True):
         errors = np.asarray(errors_of_all_masks(evaluator))
+    return _result(probabilities, errors, own.squared_norm(plan.num_partitions))
+
+
+def _over_outcomes(
+    plan: CodingPlan,
+    decoder: Decoder,
+    p: ArrayLike | None,
+    model: StragglerModel,
+    gradients: GradientsLike | None,
+) -> ResidualError:
+    known = model.outcomes() if model.outcomes is not None else None
+    if known is None or p is not None:
+        raise ValueError(
+            "model must know its outcomes, and p be None beside it; for others use "
+            "jgc.residual.monte_carlo"
+        )
+    if known.masks.shape[1] != plan.num_workers:
+        raise ValueError(
+            f"model must be of the plan's {plan.num_workers} workers, got "
+            f"{known.masks.shape[1]}"
+        )
+    check_decoder(decoder, plan)
+    own = as_gradients(gradients, plan.num_partitions)
+    evaluator = error_evaluator(plan, own, decoder.specialised([plan]))
+    with jax.enable_x64(True):
+        errors = np.asarray(_errors_of(evaluator, known.masks.T))
+    squared_norm = own.squared_norm(plan.num_partitions)
+    return _result(known.probability, errors, squared_norm)
+
+
+def _result(
+    probability: Float[np.ndarray, " masks"],
+    errors: Float[np.ndarray, " masks"],
+    squared_norm: float,
+) -> ResidualError:
     return ResidualError(
-        mean=float(probabilities @ errors),
+        mean=float(probability @ errors),
         standard_error=0.0,
-        trials=1 << k,
+        trials=errors.size,
         method="enumeration",
-        squared_norm=model.squared_norm(plan.num_partitions),
+        squared_norm=squared_norm,
     )
 
 
@@ -90,6 +132,13 @@ def mask_probabilities(
     for straggles in p:
         result = np.concatenate([result * straggles, result * (1 - straggles)])
     return result
+
+
+@jax.jit
+def _errors_of(
+    evaluator: ErrorEvaluator, masks: Bool[Array, "k masks"]
+) -> Float[Array, " masks"]:
+    return evaluator.errors(masks)
 
 
 @jax.jit

@@ -82,7 +82,7 @@ def at_deadline(latencies: LatencyModel, deadline: float) -> StragglerModel:
     """Workers that take longer than the deadline are stragglers (38).
 
     Args:
-        latencies: of `exponential`, `shifted_exponential` or `replay`.
+        latencies: of `exponential`, `shifted_exponential`, `in_parts` or `replay`.
         deadline: τ_th > 0, in the unit of the latencies; an answer at τ_th itself is in
             time.
 
@@ -110,6 +110,11 @@ def at_deadline(latencies: LatencyModel, deadline: float) -> StragglerModel:
             functools.partial(no_autocorrelation, latencies.survival(deadline))
             if latencies.memoryless
             else None
+        ),
+        outcomes=(
+            None
+            if latencies.outcomes is None
+            else functools.partial(latencies.outcomes, deadline)
         ),
     )
 

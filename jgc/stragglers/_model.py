@@ -14,6 +14,18 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 State = Any
 
 
+class Outcomes(NamedTuple):
+    """All that can happen in one iteration.
+
+    Attributes:
+        masks: who answers (T, k), a row an outcome.
+        probability: of each (T,); they add up to 1.
+    """
+
+    masks: Bool[np.ndarray, "T k"]
+    probability: Float[np.ndarray, " T"]
+
+
 class StragglerModel(NamedTuple):
     """Who answers in time, iteration after iteration; usable under `scan` and `vmap`.
 
@@ -27,6 +39,8 @@ class StragglerModel(NamedTuple):
             for independent workers; None where it is not known.
         autocorrelation: `autocorrelation(lag) -> (k,)`, the correlation of a worker's
             mask with its own `lag` ≥ 1 iterations on; None where it is not known.
+        outcomes: `outcomes() -> Outcomes` of one iteration; None, or returns None,
+            where there are too many. Decoders designed for them are exactly unbiased.
     """
 
     init: Callable[[PRNGKeyArray], State]
@@ -34,6 +48,7 @@ class StragglerModel(NamedTuple):
     probabilities: Callable[[], Float[np.ndarray, " k"]] | None = None
     covariance: Callable[[], Float[np.ndarray, "k k"]] | None = None
     autocorrelation: Callable[[int], Float[np.ndarray, " k"]] | None = None
+    outcomes: Callable[[], Outcomes | None] | None = None
 
 
 class LatencyModel(NamedTuple):
@@ -46,6 +61,7 @@ class LatencyModel(NamedTuple):
         survival: `survival(deadline) -> p` (k,), the chance of taking longer.
         covariance: `covariance(deadline) -> Cov(I)` (k, k) of who answers by then.
         memoryless: whether iterations are independent of one another.
+        outcomes: `outcomes(deadline) -> Outcomes`, as of a `StragglerModel`.
     """
 
     init: Callable[[PRNGKeyArray], State]
@@ -53,6 +69,7 @@ class LatencyModel(NamedTuple):
     survival: Callable[[float], Float[np.ndarray, " k"]]
     covariance: Callable[[float], Float[np.ndarray, "k k"]]
     memoryless: bool = True
+    outcomes: Callable[[float], Outcomes | None] | None = None
 
 
 def check_latencies(latencies: LatencyModel) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Float32, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from jgc.stragglers._latency import positive_deadline
-from jgc.stragglers._model import LatencyModel, State
+from jgc.stragglers._model import LatencyModel, Outcomes, State
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -137,7 +137,13 @@ def replay(recorded: Trace, *, random_start: bool = False) -> LatencyModel:
         answered = recorded.answered(positive_deadline(deadline)).astype(np.float64)
         return np.cov(answered, rowvar=False, bias=True)
 
-    return LatencyModel(init, sample, survival, covariance, memoryless=False)
+    def outcomes(deadline: float) -> Outcomes:
+        masks = recorded.answered(positive_deadline(deadline))
+        return Outcomes(masks, np.full(num_rounds, 1 / num_rounds))
+
+    return LatencyModel(
+        init, sample, survival, covariance, memoryless=False, outcomes=outcomes
+    )
 
 
 def _numbers(latencies: ArrayLike) -> Float[np.ndarray, "..."]:

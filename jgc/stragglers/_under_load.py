@@ -30,31 +30,39 @@ class LoadedTrace(NamedTuple):
     load: Float[np.ndarray, " k"]
     slope: Float[np.ndarray, "T k"]
 
-    def seconds(self, load: ArrayLike) -> Float[np.ndarray, "T k"]:
+    def seconds(
+        self, load: ArrayLike, *, worker: ArrayLike | None = None
+    ) -> Float[np.ndarray, "T m"]:
         """What the workers would have taken with these shares of the data.
 
         Args:
-            load: shares of the data set, one or (k,), each at least 0.
+            load: shares of the data set, one or (m,), each at least 0.
+            worker: whose seconds (m,), such as those of the messages of
+                `jgc.codes.split`; None: each worker's, m = k.
 
         Raises:
-            ValueError: not such shares.
+            ValueError: not such shares, or not such workers.
         """
         k = self.recorded.num_workers
-        share = _checks.one_or_each("load", load, k, "worker")
+        if worker is None:
+            own = np.arange(k)
+        else:
+            own = _checks.integers("worker", worker, size=np.size(worker), below=k)
+        share = _checks.one_or_each("load", load, own.size, "worker")
         _checks.within("load", share, 0, np.inf)
-        seconds = self.recorded.latencies.astype(np.float64)
-        seconds = seconds + self.slope * (share - self.load)
+        seconds = self.recorded.latencies.astype(np.float64)[:, own]
+        seconds = seconds + self.slope[:, own] * (share - self.load[own])
         return np.maximum(seconds, 0.0)
 
     def probabilities(
-        self, load: ArrayLike, deadline: float
-    ) -> Float[np.ndarray, " k"]:
+        self, load: ArrayLike, deadline: float, *, worker: ArrayLike | None = None
+    ) -> Float[np.ndarray, " m"]:
         """p_i(load, τ): how often worker i misses the deadline under its load.
 
         Counted, with half a round of each kind beside what was seen, so that no p is
-        0 or 1.
+        0 or 1. `worker` as in `seconds`.
         """
-        late = self.seconds(load) > positive_deadline(deadline)
+        late = self.seconds(load, worker=worker) > positive_deadline(deadline)
         return (late.sum(0) + 0.5) / (late.shape[0] + 1)
 
     def shifted_exponential(self, load: ArrayLike) -> LatencyModel:

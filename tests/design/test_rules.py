@@ -119,6 +119,25 @@ def test_workers_that_cannot_be_interrupted_begin_late():
     np.testing.assert_allclose(exact.waited, [5.0, 1.0, 1.0])
 
 
+def test_a_worker_that_sends_parts_finishes_the_one_that_it_is_at():
+    plan = codes.uncoded([0.1, 0.1], num_partitions=6)  # three messages each
+    parts = codes.split(plan)
+    # Worker 1 takes 3 s a partition in the first round, and 1 s later.
+    rows = np.array([[1, 2, 3, 3, 6, 9]] + 2 * [[1, 2, 3, 1, 2, 3]], float)
+    played = rules.play(
+        rules.deadline(parts.plan, 4.0),
+        rows,
+        interruptible=False,
+        worker=parts.worker,
+    )
+    # At 4 s it is at its second partition until 6: the third is not begun, and the
+    # messages of round two come 2 s late. After the third, at 5 s, it is 1 s late.
+    expected = [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    np.testing.assert_array_equal(played.answered[:, 3:], expected)
+    assert played.answered[:, :3].all()
+    np.testing.assert_allclose(played.waited, [4, 4, 4])
+
+
 def test_carried_work_does_not_hold_up_coverage():
     rng = np.random.default_rng(0)
     rows = 1 + rng.exponential(size=(200, 6)) * 0.3

@@ -25,6 +25,16 @@ MODELS = {
     "shared shocks": stragglers.shared_shocks(
         P, groups=[0, 0, 1, 1, 2, 1], shock=[0.04, 0.4, 0]
     ),
+    # The third worker sends one message, the second three; two come at once.
+    "in parts": stragglers.at_deadline(
+        stragglers.in_parts(
+            stragglers.shifted_exponential([1.0, 2.0, 3.0], shift=[0.0, 0.2, 1.0]),
+            worker=[0, 0, 1, 1, 1, 2],
+            share=[0.2, 0.4, 0.1, 0.4, 0.4, 0.3],
+            work_fraction=0.7,
+        ),
+        deadline=0.8,
+    ),
     "replay": stragglers.at_deadline(
         stragglers.replay(TRACE, random_start=True), deadline=1.0
     ),
@@ -103,6 +113,31 @@ def test_autocorrelation_holds(named):
         assert (np.abs(product.mean(0) - expected) <= 4.5 * error + 1e-12).all()
 
 
+def test_outcomes_are_the_law_of_a_mask(named):
+    model, _ = named
+    if model.outcomes is None:
+        pytest.skip("does not know them")
+    masks, probability = model.outcomes()
+    assert probability.sum() == pytest.approx(1)
+    np.testing.assert_allclose(
+        1 - probability @ masks, model.probabilities(), atol=1e-14
+    )
+    both = (masks * probability[:, None]).T @ masks
+    mean = probability @ masks
+    np.testing.assert_allclose(
+        both - np.outer(mean, mean), model.covariance(), atol=1e-14
+    )
+
+
+def test_parts_of_workers_that_are_together_late_are_not_known():
+    model = stragglers.in_parts(
+        stragglers.replay(TRACE), worker=[0, 1], share=[0.1, 0.1], work_fraction=0.5
+    )
+    for law in (model.outcomes, model.covariance):
+        with pytest.raises(ValueError, match="independent workers; of a recorded"):
+            law(1.0)
+
+
 def test_latencies_have_their_law():
     rate, shift = np.array([0.5, 3.0]), np.array([0.0, 2.0])
     model = stragglers.shifted_exponential(rate, shift=shift)
@@ -173,6 +208,12 @@ def test_common_factor_covariance_against_scipy(correlation):
             lambda: stragglers.at_deadline(TRACE, 1.0),
             r"or replay\(trace\), got Trace",
             marks=pytest.mark.wrong_types,
+        ),
+        (
+            lambda: stragglers.in_parts(
+                stragglers.exponential([1]), worker=[0], share=0, work_fraction=1
+            ),
+            "share must be above 0",
         ),
         (lambda: stragglers.at_deadline(stragglers.exponential([1]), np.nan), "finite"),
         (lambda: stragglers.common_factor([0.5], correlation=-0.1), r"in \[0, 1\]"),

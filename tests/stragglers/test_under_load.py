@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from jgc import codes
 from jgc.stragglers import load_trace, slope_of, trace, with_load
 
 SECONDS = np.array([[1.0, 2.0, 4.0, 1.0], [1.0, 3.0, 1.0, 2.0]])
@@ -14,6 +15,18 @@ def test_the_work_scales_with_the_load_and_the_rest_does_not():
     np.testing.assert_allclose(loaded.seconds(0.0), 0.75 * SECONDS)
     uneven = loaded.seconds([0.5, 0.25, 0.25, 0.0])
     np.testing.assert_allclose(uneven, SECONDS * [1.25, 1, 1, 0.75])
+
+
+def test_seconds_of_parts_are_those_of_their_workers_at_less_load():
+    loaded = with_load(RECORDED, work_fraction=0.25)
+    parts = codes.split(codes.uncoded([0.1] * 4, num_partitions=8))
+    seconds = loaded.seconds(parts.share, worker=parts.worker)
+    np.testing.assert_allclose(seconds[:, 1::2], SECONDS)
+    np.testing.assert_allclose(seconds[:, ::2], 0.875 * SECONDS)
+    late = loaded.probabilities(parts.share, 3.0, worker=parts.worker)
+    assert (np.diff(late.reshape(4, 2)) >= 0).all()
+    with pytest.raises(ValueError, match="worker"):
+        loaded.seconds(parts.share, worker=parts.worker + 1)
 
 
 def test_a_slope_adds_seconds():

@@ -45,7 +45,7 @@ class Law(NamedTuple):
         masks: (k, T).
         probability: (T,), adds up to 1.
         method: "enumeration" (of groups, for each of which one worker answers),
-            "recorded" or "sampled".
+            "recorded" (or a model's own outcomes) or "sampled".
         draw: `draw(i) -> masks (k, B)`, fresh and independent of `masks`, another batch
             for each i ≥ 0; None where `masks` are the whole law.
     """
@@ -88,6 +88,9 @@ def law_of(
             return law
         draw = _independent_batches(p, _seed(key), num_masks)
     elif callable(getattr(model, "sample", None)):
+        known = model.outcomes() if model.outcomes else None  # type: ignore[union-attr]
+        if known is not None:
+            return _recorded(known.masks, k, known.probability)
         _seed(key)
         draw = _model_batches(model, key, k, num_masks)  # type: ignore[arg-type]
     else:
@@ -119,7 +122,11 @@ def _enumerated(
     return Law(masks, probability, "enumeration", None)
 
 
-def _recorded(masks: ArrayLike, num_workers: int) -> Law:
+def _recorded(
+    masks: ArrayLike,
+    num_workers: int,
+    probability: Float[np.ndarray, " T"] | None = None,
+) -> Law:
     array = np.asarray(masks)
     is_boolean = array.dtype == bool or (
         array.dtype.kind in "iu" and np.isin(array, (0, 1)).all()
@@ -134,7 +141,8 @@ def _recorded(masks: ArrayLike, num_workers: int) -> Law:
             f"model must have a column for each of the plan's {num_workers} workers, "
             f"got {array.shape[1]}"
         )
-    rows, counts = np.unique(array.astype(bool), axis=0, return_counts=True)
+    rows, outcome = np.unique(array.astype(bool), axis=0, return_inverse=True)
+    counts = np.bincount(outcome.ravel(), weights=probability)
     return Law(rows.T, counts / counts.sum(), "recorded", None)
 
 

@@ -1,13 +1,16 @@
 """What a waiting rule makes of recorded rounds: their lengths, and who is decoded."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
+from jgc._plan import AnyArray
+from jgc.design.rules._past import Past
 from jgc.design.rules._rules import Rule
 
 
@@ -23,16 +26,27 @@ class Rounds(NamedTuple):
     answered: Bool[np.ndarray, "T k"]
 
 
-def play(rule: Rule, seconds: ArrayLike, *, interruptible: bool = True) -> Rounds:
+def play(
+    rule: Rule,
+    seconds: ArrayLike,
+    *,
+    interruptible: bool = True,
+    worker: ArrayLike | None = None,
+) -> Rounds:
     """Plays rounds under a rule, in the order recorded.
+
+    A rule that adapts sees what came in time in the rounds before, and no late answer.
 
     Args:
         rule: of `jgc.design.rules`.
         seconds: that the workers take in each round under their loads (T, k).
         interruptible: whether a late worker drops its work when the next round begins.
-            One that cannot finishes it first, and begins late: what it takes then
-            counts from when it is free, so that with deadlines one slow answer makes
-            the next late as well.
+            One that cannot finishes the message that it is at, and begins late: what it
+            takes then counts from when it is free, so that with deadlines one slow
+            answer makes the next late as well.
+        worker: whose message each column is (k,), of `jgc.codes.split`, for workers
+            that send several, one after another: those not begun are dropped whether
+            interruptible or not. None: each worker sends one.
 
     Example:
         >>> import jgc
@@ -46,30 +60,56 @@ def play(rule: Rule, seconds: ArrayLike, *, interruptible: bool = True) -> Round
         [[True, False], [True, False]]
     """
     rows = jnp.asarray(seconds)
-    waited, answered = (_fresh if interruptible else _carried)(rule, rows)
+    if interruptible and not rule.is_adaptive:
+        waited, answered = _at_once(rule, rows)
+    else:
+        sender = np.arange(rows.shape[1]) if worker is None else np.asarray(worker)
+        waited, answered = _in_turn(
+            rule, rows, sender, int(sender.max()) + 1, interruptible=interruptible
+        )
     return Rounds(np.asarray(waited, np.float64), np.asarray(answered))
 
 
 @jax.jit
-def _fresh(
+def _at_once(
     rule: Rule, seconds: Float[Array, "T k"]
 ) -> tuple[Float[Array, " T"], Bool[Array, "T k"]]:
     return jax.vmap(rule)(seconds)
 
 
-@jax.jit
-def _carried(
-    rule: Rule, seconds: Float[Array, "T k"]
+@partial(jax.jit, static_argnames=("num_workers", "interruptible"))
+def _in_turn(
+    rule: Rule,
+    seconds: Float[Array, "T k"],
+    worker: Int[AnyArray, " k"],
+    num_workers: int,
+    *,
+    interruptible: bool,
 ) -> tuple[Float[Array, " T"], Bool[Array, "T k"]]:
     def round(
-        busy: Float[Array, " k"], row: Float[Array, " k"]
-    ) -> tuple[Float[Array, " k"], tuple[Array, Array]]:
-        done = busy + row  # from the beginning of this round
-        waited, answered = rule(done)
-        left = jnp.where(answered, 0, jnp.maximum(done - waited, 0))
+        carry: tuple[Float[Array, " workers"], Past], row: Float[Array, " k"]
+    ) -> tuple[tuple[Float[Array, " workers"], Past], tuple[Array, Array]]:
+        busy, past = carry
+        done = busy[worker] + row  # from the beginning of this round
+        waited, answered = rule.after(past)(done)
+        if rule.is_adaptive:
+            past = past.then(done, answered, waited)
+        if not interruptible:
+            busy = left(done - waited, answered)
+        return (busy, past), (waited, answered)
+
+    def left(
+        late: Float[Array, " k"], answered: Bool[Array, " k"]
+    ) -> Float[Array, " workers"]:
         # Workers without data and workers that are never heard of again stay as
         # they are: inf − inf would poison the rounds that follow.
-        return jnp.where(jnp.isfinite(left), left, jnp.inf), (waited, answered)
+        late = jnp.where(jnp.isfinite(late), jnp.maximum(late, 0), jnp.inf)
+        # The first that has not come is the one that the worker is at.
+        late = jnp.where(answered, jnp.inf, late)
+        first = jax.ops.segment_min(late, worker, num_workers)
+        is_through = jax.ops.segment_min(answered.astype(int), worker, num_workers) > 0
+        return jnp.where(is_through, 0, first)
 
-    start = jnp.zeros(seconds.shape[1], seconds.dtype)
-    return jax.lax.scan(round, start, seconds)[1]
+    k, dtype = seconds.shape[1], seconds.dtype
+    past = jax.tree.map(lambda x: jnp.asarray(x, dtype), Past.nothing(k))
+    return jax.lax.scan(round, (jnp.zeros(num_workers, dtype), past), seconds)[1]

@@ -1,7 +1,10 @@
 """Who a waiting rule leaves out, as a straggler model."""
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray
 
+from jgc.design.rules._past import Past
 from jgc.design.rules._rules import Rule
 from jgc.stragglers import LatencyModel, StragglerModel
 from jgc.stragglers._model import State, check_latencies
@@ -32,9 +35,16 @@ def as_stragglers(latencies: LatencyModel, rule: Rule) -> StragglerModel:
     """
     check_latencies(latencies)
 
-    def sample(state: State, key: PRNGKeyArray) -> tuple[Bool[Array, " k"], State]:
-        seconds, state = latencies.sample(state, key)
-        _, answered = rule(seconds)
-        return answered, state
+    def init(key: PRNGKeyArray) -> State:
+        nothing = Past.nothing(rule.holds.size) if rule.is_adaptive else ()
+        return latencies.init(key), jax.tree.map(jnp.asarray, nothing)
 
-    return StragglerModel(latencies.init, sample)
+    def sample(state: State, key: PRNGKeyArray) -> tuple[Bool[Array, " k"], State]:
+        own, past = state
+        seconds, own = latencies.sample(own, key)
+        if not rule.is_adaptive:
+            return rule(seconds)[1], (own, past)
+        waited, answered = rule.after(past)(seconds)
+        return answered, (own, past.then(seconds, answered, waited))
+
+    return StragglerModel(init, sample)
