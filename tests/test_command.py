@@ -20,12 +20,15 @@ def path(tmp_path):
     return tmp_path / "trace.csv"
 
 
-def test_advise_answers_in_its_first_line(path, tmp_path, capsys):
+def test_advise_answers_in_its_first_sentence(path, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     workdir = tmp_path / "advice"
     arguments = [str(path), "--work-fraction=0.1", f"--workdir={workdir}"]
     assert main(["advise", *arguments]) == 0
     printed = capsys.readouterr().out
-    first, *_ = printed.splitlines()
+    answer, table, *_ = printed.split("\n\n")
+    assert max(map(len, [*answer.splitlines(), *table.splitlines()])) <= 80
+    first = " ".join(answer.split())
     assert "of the time that waiting for all takes" in first
     for part in ("work 50%", "wait for all", "Workers:", "by data"):
         assert part in printed

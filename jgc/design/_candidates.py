@@ -214,7 +214,8 @@ def _unequal(setting: Setting) -> Iterator[Candidate]:
             if not np.isfinite(waited).all():
                 continue
             whole = share == 1
-            some = f", {dropped} workers left out" if dropped else ""
+            few = "worker" if dropped == 1 else "workers"
+            some = f", {dropped} {few} left out" if dropped else ""
             name = f"shares by speed{some}, " + (
                 "wait for all" if whole else f"{share:.0%} of the data, rescale"
             )

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +55,7 @@ def advise_from_file(options: argparse.Namespace, workdir: Path) -> None:
     )
     show.end()
     lost = lost_seconds(recorded)
-    print(headline(found))
+    print(_wrapped(headline(found)))
     print()
     print(_ranking(found))
     print(_sensitivities(compared, table))
@@ -66,7 +68,8 @@ def advise_from_file(options: argparse.Namespace, workdir: Path) -> None:
     write_atomically(workdir / "advice.json", json.dumps(numbers, indent=1) + "\n")
     written = ["option.npz", "advice.json", *_pictures(found, lost, latencies, workdir)]
     print(f"In {workdir.absolute()}: {', '.join(written)}")
-    print("Run it: plan, decoder, rule = jgc.design.load_option('option.npz')")
+    file = str(workdir / "option.npz")
+    print(f"Run it: plan, decoder, rule = jgc.design.load_option({file!r})")
 
 
 def headline(found: Sequence[Option]) -> str:
@@ -110,11 +113,11 @@ def _ranking(found: Sequence[Option]) -> str:
     ]
     notes = (
         "time: to a loss, over that of waiting for all, with 5 and 95 % quantiles over "
-        "resampled rounds;\nby data: from the kindest to the unkindest usual data and "
-        "target; iter: iterations over those of\nexact gradients. Predicted on a "
+        "resampled rounds; by data: from the kindest to the unkindest usual data and "
+        "target; iter: iterations over those of exact gradients. Predicted on a "
         "problem that stands for yours (jgc.design)."
     )
-    return f"{_aligned(header, rows)}\n{notes}\n"
+    return f"{_aligned(header, rows)}\n{_wrapped(notes)}\n"
 
 
 def _sensitivities(found: Sequence[Option], table: Sensitivity) -> str:
@@ -123,10 +126,11 @@ def _sensitivities(found: Sequence[Option], table: Sensitivity) -> str:
         (*(f"{value:.2f}" for value in row), one.name)
         for one, row in zip(found, table.relative_seconds, strict=True)
     ]
-    return (
-        "The same options if the seconds grow otherwise with the load (inf: never "
-        f"there):\n{_aligned(header, rows)}\n"
+    title = (
+        "The same options if the seconds grow otherwise with the load "
+        "(inf: never there):"
     )
+    return f"{_wrapped(title)}\n{_aligned(header, rows)}\n"
 
 
 def _workers(names: Sequence[str], lost: LostSeconds) -> str:
@@ -136,11 +140,12 @@ def _workers(names: Sequence[str], lost: LostSeconds) -> str:
         for i in order
     )
     occasional = int(((lost.late > 0) & ~lost.is_chronic).sum())
-    return (
+    text = (
         f"Workers: {int(lost.is_chronic.sum())} late in half of the rounds or more, "
         f"{occasional} now and then, of {lost.late.size}. Waiting beyond the median "
-        f"costs {lost.seconds.sum():.3g} s a round, most of it for {worst}.\n"
+        f"costs {lost.seconds.sum():.3g} s a round, most of it for {worst}."
     )
+    return f"{_wrapped(text)}\n"
 
 
 def _assumptions(
@@ -239,8 +244,22 @@ def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = []
     for row in (header, *rows):
         cells = [cell.rjust(w) for cell, w in zip(row, widths, strict=True)]
-        lines.append("  ".join([*cells[:-1], row[-1]]))
+        numbers = "  ".join([*cells[:-1], ""])
+        indent = " " * len(numbers)
+        lines.append(_wrapped(numbers + row[-1], indent=indent))
     return "\n".join(lines)
+
+
+def _wrapped(text: str, *, indent: str = "") -> str:
+    """The text in lines of the terminal's width, those after the first indented."""
+    width = max(shutil.get_terminal_size((100, 24)).columns, len(indent) + 20)
+    return textwrap.fill(
+        text,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 class _Progress:
