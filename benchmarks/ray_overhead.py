@@ -65,16 +65,13 @@ def main() -> None:
     alone = Worker()
     shape = jax.ShapeDtypeStruct(params.shape, params.dtype)
     words = np.asarray(jax.random.key_data(key))
-    alone.setup(
-        Work(loss=as_loss(loss), params=shape, codec=full()),
-        None,
-        data.select([0]),
-        words,
-    )
+    alone.prepare(Work(loss=as_loss(loss), params=shape, codec=full()))
+    alone.take(None, data.select([0]), words, rows={0: np.zeros(1, np.int64)})
+    alone.compile()
     ones = np.ones(1, np.float32)
 
     def work() -> None:
-        alone.work(1, Question(vector, (), words, 0), ones)
+        alone.work(1, Question(vector, (), words, 0), ones, 0)
 
     waits: list[float] = []
     names = ("iteration", "store", "copy", "worker")

@@ -172,13 +172,14 @@ def soak(
     optimizer: optax.GradientTransformation,
     key: Array,
     rng: np.random.Generator,
+    spares: int,
 ) -> tuple[TrainState, list[Bool[np.ndarray, " k"]]]:
     """The run on processes; prints what it meets."""
     iterations, state, masks = parts[-1].iterations.stop, None, []
     drawn: Counter[str] = Counter()
     met: Counter[str] = Counter()
     began = time.monotonic()
-    with WorkerPool(WORKERS, hung_after=5.0) as pool:
+    with WorkerPool(WORKERS, spares=spares, hung_after=5.0) as pool:
         for segment in parts:
             if segment.was is not None:
                 pool.resize(segment.was)
@@ -220,6 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--iterations", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--spares", type=int, default=0)
     parser.add_argument("--references", type=int, default=5)
     options = parser.parse_args()
     # Of tasks that failed on purpose, and that nobody waits for any more.
@@ -230,7 +232,7 @@ def main() -> None:
     optimizer = optax.sgd(schedule, momentum=0.9)
     parts = segments(options.iterations, rng)
     print(describe_machine())
-    state, masks = soak(parts, optimizer, key, rng)
+    state, masks = soak(parts, optimizer, key, rng, options.spares)
 
     unanswered = sum(not mask.any() for mask in masks)
     missing = options.iterations - int(state.iteration)

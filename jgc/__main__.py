@@ -1,4 +1,4 @@
-"""`python -m jgc advise trace.csv`: for people who have jgc, and not its checkout."""
+"""What coding would save on your workers, from how long each took in each round."""
 
 import argparse
 import sys

@@ -245,6 +245,10 @@ class CodingPlan:
     ) -> PyTree:
         """ĝ = Σ_i I_i w_i f_i (5): `jgc.decode` with the plan's own weights.
 
+        With a decoder's it is `jgc.decode(messages, decoder(plan, answered))`. Of some
+        codes, `fractional_repetition` and `uncoded` among them, the own weights are 1
+        and the estimate is biased: `jgc.residual.bias(plan)`.
+
         Args:
             messages: a pytree of arrays with a leading axis over the k workers.
                 What stands in the place of a straggler's message is not read, be
@@ -362,6 +366,11 @@ def decode(
         >>> decode(np.array([[1.0], [2.0], [np.nan]]), np.array([0.5, 1.0, 0.0]))
         Array([2.5], dtype=float32)
     """
+    if callable(weights):
+        raise ValueError(
+            "weights must be those of a decoder for a mask, decoder(plan, answered), "
+            f"got {weights!r} itself"
+        )
     weights = jnp.asarray(weights)
     if weights.ndim == 0 or not jnp.issubdtype(weights.dtype, jnp.floating):
         raise ValueError(
@@ -405,7 +414,13 @@ def check_answered(answered: Answered, num_workers: int) -> Mask:
     Raises:
         ValueError: it is no boolean array whose first axis is the workers'.
     """
-    mask = jnp.asarray(answered)
+    try:
+        mask = jnp.asarray(answered)
+    except (TypeError, ValueError):  # a pytree, as of messages
+        raise ValueError(
+            f"answered must be booleans, one for each of the {num_workers} workers, "
+            f"got {type(answered).__name__}"
+        ) from None
     if mask.dtype != bool or mask.shape[:1] != (num_workers,):
         raise ValueError(
             f"answered must be booleans, one for each of the {num_workers} workers, "

@@ -14,6 +14,10 @@ if TYPES_ARE_CHECKED:  # before anything imports jgc
     jaxtyping.install_import_hook("jgc", "tests.typechecker.check_calls")
 
 
+# Accelerators multiply float32 in fewer bits unless told; CPUs do not.
+jax.config.update("jax_default_matmul_precision", "highest")
+
+
 def pytest_configure(config):
     # Not in pyproject.toml, where pytest would import jgc ahead of the hook.
     config.addinivalue_line(

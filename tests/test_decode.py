@@ -83,6 +83,7 @@ def test_the_precision_is_the_messages(dtype):
         (ANSWERED, r"weights must be real numbers, .* got bool of shape \(4,\)"),
         (ANSWERED.astype(int), "weights must be real numbers, .* got int32"),
         (1.0, r"weights must be real numbers, .* got float32 of shape \(\)"),
+        (jgc.decoders.least_squares, r"decoder\(plan, answered\), got Least.* itself"),
         (np.ones(4, np.complex64), "weights must be real numbers, .* got complex64"),
         (np.ones(3), r"messages must have a leading axis over the 3 workers, .*\(4,"),
         (np.ones((4, 2)), "messages must have a leading axis over the 2 workers"),
@@ -93,6 +94,12 @@ def test_what_are_no_weights_is_named(weights, message):
     for decode in (jgc.decode, jax.jit(jgc.decode)):
         with pytest.raises(ValueError, match=message):
             decode(jnp.ones((4, 3)), weights)
+
+
+@pytest.mark.wrong_types
+def test_messages_in_the_place_of_the_mask():
+    with pytest.raises(ValueError, match=r"answered must be booleans.*4 workers"):
+        PLAN.decode(ANSWERED, PLAN.encode(GRADIENTS))
 
 
 @pytest.mark.wrong_types

@@ -121,9 +121,8 @@ def _is_skipped(
     app: Sphinx, kind: str, name: str, value: Any, skip: bool, options: Any
 ) -> bool | None:
     # Fields of named tuples: the class's own docstring says what they are.
-    if (getattr(value, "__doc__", None) or "").startswith("Alias for field number"):
-        return True
-    return None
+    made = ("Alias for field number", "Create new instance of")
+    return True if (getattr(value, "__doc__", None) or "").startswith(made) else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -17,9 +17,10 @@ from ml_collections import ConfigDict
 from experiments.common.checks import listed, require, require_counts
 from experiments.common.schemes import HALF_COMMON
 from jgc import gradients, stragglers
-from jgc.design.rules import Rule, as_stragglers
+from jgc._plan import CodingPlan
+from jgc.design.rules import MEMORY, Rule, adaptive, as_stragglers, first
 from jgc.gradients import SimilarityEstimator
-from jgc.stragglers import StragglerModel
+from jgc.stragglers import LatencyModel, StragglerModel
 from jgc.stragglers.estimation import Estimator, counting, forgetting
 from jgc.training import Following
 
@@ -86,6 +87,60 @@ def add_following(config: ConfigDict) -> None:
     # Iterations between looks at ρ of the partition gradients, each of which computes
     # two gradients; 0: none. Decoders that are designed for ρ then follow it.
     config.following.similarity_every = 0
+
+
+def add_adaptive(config: ConfigDict) -> None:
+    """Adds `adaptive` to a config: deadlines that follow the workers' speed."""
+    # A round is waited for as long as so many answers took, in the median of the last
+    # rounds, as p says come by the deadline; see `jgc.design.rules.adaptive`. Not of
+    # plan_file's own rule, which may be such a one itself.
+    config.adaptive = ConfigDict()
+    config.adaptive.at_most = 0.0  # seconds that no round exceeds; 0: deadlines stay
+    config.adaptive.least = 0.5  # of these answers, without which no round ends before
+    config.adaptive.window = 5  # rounds that the deadline follows
+
+
+def check_adaptive(config: ConfigDict) -> None:
+    """Checks what `add_adaptive` added.
+
+    Raises:
+        ValueError: a value is not accepted; names the key, the value and what is.
+    """
+    model = config.stragglers.model
+    has_seconds = model in OF_SECONDS or (model == OBSERVED and config.ray.deadline > 0)
+    require(
+        config,
+        "adaptive.at_most",
+        lambda value: value == 0 or (has_seconds and 0 < value < math.inf),
+        f"0, or above 0 where stragglers.model is one of {listed(OF_SECONDS)}, or "
+        f"{OBSERVED} with a ray.deadline",
+    )
+    require(config, "adaptive.least", lambda value: 0 < value <= 1, "above 0, up to 1")
+    require(
+        config, "adaptive.window", lambda value: 1 <= value <= MEMORY, f"1 to {MEMORY}"
+    )
+
+
+def adaptive_rule(config: Any, plan: CodingPlan, p: Probabilities) -> Rule | None:
+    """The rule in the place of a deadline; None where deadlines stay.
+
+    Args:
+        config: with `adaptive`.
+        plan: of the run.
+        p: how often each worker misses the deadline when nothing has changed.
+    """
+    settings = config.adaptive
+    if not settings.at_most:
+        return None
+    most = int((plan.batch_sizes > 0).sum())
+    count = int(np.clip(np.round((1 - p).sum()), 1, most))
+    return adaptive(
+        plan,
+        first(plan, count),
+        least=max(1, int(settings.least * count)),
+        at_most=settings.at_most,
+        window=settings.window,
+    )
 
 
 def check_truth(config: ConfigDict, models: Collection[str] = MODELS) -> None:
@@ -215,11 +270,7 @@ def in_truth(
     if settings.model == OBSERVED:
         return None
     if settings.model in OF_SECONDS:
-        if settings.model == TRACE:
-            recorded = _trace_of(config, seed)
-            latencies = stragglers.replay(recorded, random_start=True)
-        else:
-            latencies = stragglers.shifted_exponential(psi, shift=settings.shift)
+        latencies = in_seconds(config, psi=psi, seed=seed)
         if rule is not None:
             return as_stragglers(latencies, rule)
         assert deadline is not None
@@ -232,6 +283,24 @@ def in_truth(
         assert deadline is not None
         p = stragglers.deadline_probabilities(psi, deadline=deadline)
     return model_of(config, p)
+
+
+def in_seconds(config: Any, *, psi: Float[np.ndarray, " k"], seed: int) -> LatencyModel:
+    """How long the workers of a run take, where config.stragglers.model is of seconds.
+
+    Args:
+        config: with `stragglers`.
+        psi: of (23).
+        seed: of the choice of workers from a longer trace.
+
+    Raises:
+        ValueError: the trace is none.
+        OSError: it cannot be read.
+    """
+    settings = config.stragglers
+    if settings.model == TRACE:
+        return stragglers.replay(_trace_of(config, seed), random_start=True)
+    return stragglers.shifted_exponential(psi, shift=settings.shift)
 
 
 def model_of(config: Any, p: Probabilities) -> StragglerModel:

@@ -66,6 +66,17 @@ def _first(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
         )
 
 
+def _adaptive(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
+    plan = _uncoded(replayed)
+    k = plan.num_workers
+    slowest = seen.seconds(1 / k)
+    limit = 10 * float(slowest[np.isfinite(slowest)].max())
+    for count in sorted({max(2, round(q * k)) for q in _QUANTILES}):
+        goal = rules.first(plan, count)
+        rule = rules.adaptive(plan, goal, least=count // 2, at_most=limit)
+        yield Entry(f"as {count} took", plan, decoders.rescaled, rule)
+
+
 def _fractional(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
     k = replayed.recorded.num_workers
     for d in sorted({round(d) for d in np.geomspace(2, k, 16)} - {1}):
@@ -112,6 +123,7 @@ METHODS: dict[str, Method] = {
     "wait for all": _everyone,
     "ignore the late, rescale": _ignore_late,
     "first m, rescale": _first,
+    "deadline that adapts, rescale": _adaptive,
     "fractional repetition, exact": _fractional,
     "cyclic repetition, exact": _cyclic,
     "stochastic code (SGC)": _stochastic,

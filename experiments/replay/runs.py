@@ -31,6 +31,8 @@ class Replay:
         half = rounds // 2 if config.split else 0
         self.seen = latencies.rounds(0, half or rounds)
         self.replayed = latencies.rounds(half, rounds)
+        if config.slowdown != 1:
+            self.replayed = _slowed(self.replayed, config.slowdown, config.iterations)
         self._config = config
         settings = config.train.copy_and_resolve_references()
         settings.num_partitions = latencies.recorded.num_workers
@@ -115,6 +117,15 @@ class Replay:
             options={"maxiter": 2000, "ftol": 1e-12, "gtol": 1e-9},
         )
         return float(found.fun)
+
+
+def _slowed(latencies: LoadedTrace, factor: float, iterations: int) -> LoadedTrace:
+    """A round an iteration, the second half of which take so many times as long."""
+    rows = np.arange(iterations) % latencies.recorded.num_rounds
+    by = np.where(np.arange(iterations) < iterations // 2, 1, factor)[:, None]
+    seconds = (latencies.recorded.latencies[rows] * by).astype(np.float32)
+    recorded = latencies.recorded._replace(latencies=seconds)
+    return latencies._replace(recorded=recorded, slope=latencies.slope[rows] * by)
 
 
 def _order(task: Task, config: Any) -> np.ndarray:

@@ -35,6 +35,9 @@ def default() -> ConfigDict:
     config.recorded_load = 0.0
     config.missing_is_late = False
     config.split = True  # advise on the first half, replay the second; else on all
+    # From the middle of the iterations on seconds are multiplied by it: 2 halves the
+    # speed.
+    config.slowdown = 1.0
     config.interruptible = True  # late workers drop their work when a round begins
 
     # What is trained: a task of experiments.train, with its settings.
@@ -77,6 +80,7 @@ def check(config: ConfigDict) -> None:
     require(config, "work_fraction", lambda value: value <= 1, "at most 1")
     require(config, "slope", lambda value: 0 <= value < math.inf, "at least 0")
     require(config, "recorded_load", lambda value: 0 <= value <= 1, "from 0 to 1")
+    require(config, "slowdown", lambda value: 0 < value < math.inf, "above 0")
     require(config, "train.task", TASKS.__contains__, listed(TASKS))
     # Losses are compared with L* of all the data.
     require(config, "train.batch_size", lambda value: value == 0, "0, all examples")

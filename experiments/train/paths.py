@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import numpy as np
 import optax
 
-from experiments.common.conditions import OBSERVED
-from experiments.common.schemes import read_rule
+from experiments.common.conditions import OBSERVED, adaptive_rule
+from experiments.common.schemes import read_plan, read_rule
 from jgc import training
 from jgc.training import TrainingPath
 from jgc.training._loss import LossLike
@@ -27,33 +28,54 @@ def _spmd(
     yield training.spmd(loss, optimizer, chunk_size=config.chunk_size or None)
 
 
+def policy_of(config: Any) -> Any:
+    """How long real processes are waited for, a `jgc.distributed.Policy`.
+
+    Without config.ray.deadline, workers straggle by the masks that the other paths
+    draw: those that answer are waited for. With it, they straggle by being late, or by
+    the rule of config.plan_file where that is what sets the deadline; with
+    config.adaptive the deadline follows them.
+    """
+    # Here, so that the other paths need no extra "distributed".
+    from jgc.distributed import Waiting, fixed_deadline, wait_by, wait_for
+
+    deadline = config.ray.deadline
+    if not deadline:
+        is_observed = config.stragglers.model == OBSERVED
+        rule = read_rule(config) if is_observed else None
+        return wait_for(config.num_workers) if rule is None else wait_by(rule)
+    if not config.adaptive.at_most:
+        return fixed_deadline(deadline)
+    told = config.believed.p or read_plan(config).straggler_probabilities
+    p = np.asarray(told, np.float64)
+
+    def policy(waiting: Waiting) -> float:
+        rule = adaptive_rule(config, waiting.plan, p)
+        assert rule is not None
+        return wait_by(rule)(waiting)
+
+    return policy
+
+
 @contextmanager
 def _ray(
     loss: LossLike, optimizer: optax.GradientTransformation, config: Any
 ) -> Iterator[TrainingPath]:
     """A process for each worker, on this machine or those of config.ray.address.
 
-    Without config.ray.deadline, workers straggle by the masks that the other paths
-    draw: those that answer are waited for. With it, they straggle by being late, or by
-    the rule of config.plan_file where that is what sets the deadline. The processes
-    outlive a run: the next one finds them started.
+    The processes outlive a run: the next one finds them started.
     """
-    # Here, so that the other paths need no extra "distributed".
-    from jgc.distributed import WorkerPool, fixed_deadline, ray, wait_by, wait_for
+    from jgc.distributed import WorkerPool, ray
 
-    workers, deadline, rule = config.num_workers, config.ray.deadline, None
-    if config.stragglers.model == OBSERVED and not deadline:
-        rule = read_rule(config)
-    if rule is not None:
-        policy = wait_by(rule)
-    else:
-        policy = fixed_deadline(deadline) if deadline else wait_for(workers)
-    with WorkerPool(workers, address=config.ray.address) as pool:
+    settings = config.ray
+    with WorkerPool(
+        config.num_workers, spares=settings.spares, address=settings.address
+    ) as pool:
         yield ray(
             loss,
             optimizer,
             pool=pool,
-            policy=policy,
+            policy=policy_of(config),
             chunk_size=config.chunk_size or None,
         )
 

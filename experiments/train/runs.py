@@ -29,6 +29,7 @@ from experiments.train.optimizers import judged_params
 from experiments.train.specs import RunSpec, keys_of
 from experiments.train.tasks.task import Task
 from jgc._files import read_json_lines, write_atomically
+from jgc.design.rules import as_stragglers
 from jgc.stragglers import StragglerModel, bernoulli
 from jgc.training import Job, Report, TrainingPath, partitioned
 from jgc.training._loss import Params
@@ -67,9 +68,10 @@ def design(run: RunSpec, config: Any) -> tuple[jgc.CodingPlan, StragglerModel | 
     from_file = None
     if saved is not None and config.stragglers.model not in conditions.OF_SECONDS:
         from_file = np.asarray(saved.straggler_probabilities)
+    psi = draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max)
     truth = conditions.in_truth(
         config,
-        psi=draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max),
+        psi=psi,
         deadline=run.deadline,
         rule=read_rule(config) if run.scheme == PLAN_FILE else None,
         from_file=from_file,
@@ -79,7 +81,13 @@ def design(run: RunSpec, config: Any) -> tuple[jgc.CodingPlan, StragglerModel | 
         assert saved is not None
         return saved, truth
     p = conditions.believed(config, truth, from_file=from_file, key=keys.belief)
-    return scheme.design(p, config.num_partitions, keys.code), truth
+    plan = scheme.design(p, config.num_partitions, keys.code)
+    if truth is not None and truth.probabilities is not None:
+        p = np.asarray(truth.probabilities())
+        if rule := conditions.adaptive_rule(config, plan, p):
+            latencies = conditions.in_seconds(config, psi=psi, seed=run.seed)
+            truth = as_stragglers(latencies, rule)
+    return plan, truth
 
 
 def train(

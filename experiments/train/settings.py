@@ -46,6 +46,7 @@ def default() -> ConfigDict:
     conditions.add_truth(config)
     conditions.add_belief(config)
     conditions.add_following(config)
+    conditions.add_adaptive(config)
 
     config.task = "detection"  # what is trained, see experiments/train/tasks/
 
@@ -84,6 +85,7 @@ def default() -> ConfigDict:
 
     config.ray = ConfigDict()  # where config.path = ray
     config.ray.address = ""  # of a cluster, host:port; empty: this machine
+    config.ray.spares = 0  # processes kept ready to take a lost one's place
     # In seconds, where stragglers.model = observed: workers straggle by being late, and
     # plan_file or believed.p says how often. 0: by the masks that all paths draw, or
     # where they are observed by the waiting rule of plan_file.
@@ -195,6 +197,7 @@ def check(config: ConfigDict) -> None:
             lambda value: value >= config.num_partitions,
             f"at least num_partitions = {config.num_partitions}",
         )
+    require(config, "ray.spares", lambda value: value >= 0, "at least 0")
     for key in ("batch_size", "chunk_size", "data.num_train", "data.num_validation"):
         require(config, key, lambda value: value >= 0, "at least 0, where 0 is all")
     scorers = ("pycocotools", "hotcoco")
@@ -214,6 +217,7 @@ def check(config: ConfigDict) -> None:
     )
     conditions.check_belief(config)
     conditions.check_following(config)
+    conditions.check_adaptive(config)
     _check_observed(config)
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"

@@ -14,7 +14,7 @@ def dense(
     num_partitions: int,
     expected_weights: ArrayLike | None = None,
 ) -> CodingPlan:
-    """The dense code (41): α_i^j = δ_i^{-1}/D for every partition, load k.
+    """The dense code (41): α_i^j = 1/(δ_i D) for every partition, load k.
 
     Of all unbiased codes with fixed weights, for independent stragglers, it has the
     least error whatever the gradients g_j are [ours]. For fixed weights the error is

@@ -14,10 +14,11 @@ def fractional_repetition(
 ) -> CodingPlan:
     """Fractional repetition [5]: groups of d workers hold the same block, a_ij = 1.
 
-    With all weights 1 it is EHD [9] as the paper compares it: biased, a block counts as
-    often as it arrives. Decoded by one representative per group
-    (`jgc.decoders.representative`) it is ErasureHead as published, and exact whenever
-    no group is lost, hence for any d − 1 stragglers, as [5] has it.
+    With all weights 1, the plan's own, it is EHD [9] as the paper compares it: biased,
+    as a block counts as often as it arrives. So give `CodingPlan.decode` and
+    `decoders.fixed` up for another decoder: `best_unbiased` is right on average;
+    `representative`, one message a group, makes it ErasureHead as published, exact
+    whenever no group is lost, hence for any d − 1 stragglers, as [5] has it.
 
     Args:
         p: straggler probabilities (k,), each in [0, 1], not all 1. Workers are grouped
@@ -25,7 +26,8 @@ def fractional_repetition(
         num_partitions: n ≥ 1. The ⌊k/d⌋ groups hold blocks of consecutive partitions,
             as equal as can be; with fewer partitions than groups some hold none.
         replication: d, from 1 to k. Where it does not divide k, groups have d workers
-            or more, as equal as can be, so that the guarantee holds.
+            or more, as equal as can be, so that the guarantee holds: of 6 workers,
+            d = 4 makes one group, a load of 6.
         balanced: mix reliable and unreliable workers, in groups of any sizes, so that
             all groups are about as likely to be lost, Π p_i [ours]: the least error
             of `decoders.best_unbiased` at a load, where workers differ. Takes the

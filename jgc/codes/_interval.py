@@ -21,7 +21,7 @@ def interval(
     McNaughton's wrap-around rule applied to gradient coding; not in the paper. Every
     α ≥ 0, so that all bounds of the paper hold for all gradients, and there is no
     allocation to choose: where weights are fixed, the code to start with. Load at most
-    (n + k − 1)/n.
+    (n + k − 1)/n; of equal p and n a multiple of k it is 1, as nothing is copied.
 
     What is proved is for fixed weights and independent stragglers: for equal gradients
     no unbiased code, of whatever load, has an error below its n²/D (Theorem 1). For

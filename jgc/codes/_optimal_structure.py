@@ -29,7 +29,7 @@ class NegativeCoefficientWarning(UserWarning):
 def inverse_odds_shares(
     p: Float[np.ndarray, " k"], group: Int[np.ndarray, " k"] | None = None
 ) -> Float[np.ndarray, " k"]:
-    """δ_i^{-1}/D: each worker's share of the total inverse odds; sums to 1.
+    """1/(δ_i D): each worker's share of the total inverse odds; sums to 1.
 
     Workers with p_i = 0 share equally and leave nothing to the others; p_i = 1
     has share 0. Finite for every p in [0, 1] that is not all 1.

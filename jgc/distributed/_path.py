@@ -21,6 +21,7 @@ from jgc.distributed._by_worker import by_worker
 from jgc.distributed._messages import Expected, Header
 from jgc.distributed._policies import Policy
 from jgc.distributed._pool import WorkerPool
+from jgc.distributed._recent import Recent
 from jgc.distributed._round import Round
 from jgc.distributed._summing import Decoding, message_keys
 from jgc.distributed._worker import Question, Work, message_function, vector_of
@@ -161,6 +162,7 @@ class _Driver:
                 below=options.pool.num_workers,
             )
         self._decoding: Decoding | None = None
+        self._recent = Recent(job.plan.num_workers)
         self._update = _update_function(options.optimizer, options.loss)
 
     def init(
@@ -214,6 +216,7 @@ class _Driver:
                 tuple((x.shape[1:], x.dtype) for x in jax.tree.leaves(outputs)),
             ),
         )
+        self._recent = Recent(self._job.plan.num_workers)
         options.pool.assign(
             work,
             self._job.data,
@@ -306,6 +309,7 @@ class _Driver:
             held=self._held,
             wanted=wanted,
             decoding=decoding,
+            recent=self._recent,
         )
         return round, question.key
 

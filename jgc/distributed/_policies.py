@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 from jgc import _checks
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder, fixed
-from jgc.design.rules import Rule
+from jgc.design.rules import Past, Rule
 from jgc.gradients import GradientsLike, as_similarity
 from jgc.stragglers._latency import positive_deadline
 
@@ -30,12 +30,16 @@ class Waiting(NamedTuple):
         answered: I_i so far (k,).
         elapsed: seconds since the parameters were sent.
         latencies: seconds that each answer took (k,), infinite where none has come.
+        past: the last rounds of the run, for policies that adapt. Of an answer that
+            came when its round was over, an upper limit of its seconds is there, as it
+            is seen when the next round is waited for.
     """
 
     plan: CodingPlan
     answered: Bool[np.ndarray, " k"]
     elapsed: float
     latencies: Float[np.ndarray, " k"] | None = None
+    past: Past | None = None
 
 
 #: Of an iteration in progress: for how many more seconds to wait; 0 ends it.
@@ -140,7 +144,8 @@ def wait_by(rule: Rule) -> Policy:
     """Waits by a rule of `jgc.design.rules`, such as `jgc.design.load_option` gives.
 
     Args:
-        rule: made for the plan that is run.
+        rule: made for the plan that is run. One that adapts (`rules.adaptive`) follows
+            the last rounds of the run; one resumed begins without any.
 
     Example:
         >>> import jgc
@@ -155,7 +160,8 @@ def wait_by(rule: Rule) -> Policy:
     def policy(waiting: Waiting) -> float:
         if waiting.latencies is None:
             raise ValueError("a rule needs the latencies of those who have answered")
-        until, _ = _apply(rule, waiting.latencies)
+        past = waiting.past if rule.is_adaptive else None
+        until, _ = _apply(rule, waiting.latencies, past)
         return max(float(until) - waiting.elapsed, 0.0)
 
     return policy
@@ -163,9 +169,9 @@ def wait_by(rule: Rule) -> Policy:
 
 @jax.jit
 def _apply(
-    rule: Rule, seconds: Float[Array, " k"]
+    rule: Rule, seconds: Float[Array, " k"], past: Past | None
 ) -> tuple[Float[Array, ""], Bool[Array, " k"]]:
-    return rule(seconds)
+    return (rule if past is None else rule.after(past))(seconds)
 
 
 def mask_error(

@@ -89,9 +89,37 @@ class _Broadcast:
 class _Actor(Worker):
     """A worker that says where it is."""
 
-    def begin(self, *arguments: Any, **options: Any) -> str:
-        """`setup`; returns the node."""
-        self.setup(*arguments, **options)
+    def begin(self, work: Work, *assigned: Any, **options: Any) -> str:
+        """Prepares and compiles for what it is assigned, see `take`; its node."""
+        self.prepare(work)
+        self.take(*assigned, **options)
+        self.compile()
+        return self._node()
+
+    def rehearse(
+        self, work: Work, key: np.ndarray, parts: Sequence[tuple[Any, Any]]
+    ) -> str:
+        """Prepares, and compiles for each of several parts, none of which it keeps.
+
+        Args:
+            work: of the run.
+            key: of the run.
+            parts: of some processes a reference to the partitions, and `rows`.
+        """
+        ray = require("ray", extra="distributed")
+        self.prepare(work)
+        for data, rows in parts:
+            self.take(None, ray.get(data), key, rows=rows)
+            self.compile()
+        self.release()
+        return self._node()
+
+    def step_in(self, *assigned: Any, **options: Any) -> str:
+        """Takes what a lost process was assigned, after `rehearse`; its node."""
+        self.take(*assigned, **options)
+        return self._node()
+
+    def _node(self) -> str:
         ray = require("ray", extra="distributed")
         return str(ray.get_runtime_context().get_node_id())
 
@@ -110,6 +138,7 @@ class WorkerPool:
         self,
         num_workers: int,
         *,
+        spares: int = 0,
         address: str = "",
         threads: int = 1,
         actor_options: Mapping[str, Any] | None = None,
@@ -120,6 +149,9 @@ class WorkerPool:
 
         Args:
             num_workers: k.
+            spares: processes kept ready beside these: compiled, and without partitions
+                until one of the k is lost, whose place they take in the same iteration.
+                Another is started then in theirs.
             address: of a Ray cluster; empty: this machine.
             threads: that each worker computes with.
             actor_options: of Ray, such as `{"num_gpus": 1}`. By default workers reserve
@@ -133,6 +165,7 @@ class WorkerPool:
             ConnectionError: there is no cluster at `address`.
         """
         self._num_workers = _checks.count("num_workers", num_workers)
+        spares = _checks.count("spares", spares, minimum=0)
         self._hung_after = _positive("hung_after", hung_after)
         self._start_timeout = _positive("start_timeout", start_timeout)
         connect(address)
@@ -153,6 +186,7 @@ class WorkerPool:
         self._assignment: _Assignment | None = None
         self._todo: list[list[int]] = []  # of each process, in this round
         self._slots = [_Slot(self._actor_class.remote()) for _ in range(num_workers)]
+        self._spares = [_Slot(self._actor_class.remote()) for _ in range(spares)]
 
     def __enter__(self) -> "WorkerPool":
         return self
@@ -195,9 +229,9 @@ class WorkerPool:
 
     def close(self) -> None:
         """Ends the workers' processes; Ray itself goes on."""
-        for slot in self._slots:
+        for slot in (*self._slots, *self._spares):
             self._ray.kill(slot.actor)
-        self._slots = []
+        self._slots, self._spares = [], []
         self._nodes.close()
 
     def assign(
@@ -252,22 +286,47 @@ class WorkerPool:
             self._ray.put(work), delays, shared, key, tuple(faults), hosts, rows
         )
         self._todo = [[] for _ in self._slots]
+        self._drop_tasks()
         waiting = [process for process, own in enumerate(rows) if own]
         for process, slot in enumerate(self._slots):
             slot.call = None
             if rows[process]:
-                self._skip(slot)
                 self._set_up(process)
+        for spare in self._spares:
+            self._rehearse(spare)
         lost = 0
         while not all(self._slots[worker].is_ready for worker in waiting):
             for event in self.events(math.inf):
                 lost += event.is_lost
                 if lost > _MOST_LOST_AT_START:
                     raise RuntimeError(f"worker {event.worker} {event.failure}")
+        if self._spares:
+            calls = [spare.call for spare in self._spares]
+            timeout = self._start_timeout
+            self._ray.wait(calls, num_returns=len(calls), timeout=timeout)
         nodes = {self._slots[worker].node for worker in waiting}
         for wait in (False, True):  # all at once
             for node in nodes:
                 self._nodes.start(node, wait=wait)
+
+    def _drop_tasks(self) -> None:
+        """Ends those of an earlier run, and processes that hang in one."""
+        busy = {
+            slot.call: slot
+            for slot in self._slots
+            if slot.is_ready and slot.call is not None
+        }
+        for slot in self._slots:
+            self._skip(slot)
+        if not busy:
+            return
+        calls = list(busy)
+        _, late = self._ray.wait(
+            calls, num_returns=len(calls), timeout=self._hung_after
+        )
+        for call in late:
+            self._ray.kill(busy[call].actor)
+            busy[call].actor = self._actor_class.remote()
 
     def begin_round(
         self,
@@ -381,20 +440,57 @@ class WorkerPool:
     def _skip(self, slot: _Slot) -> None:
         slot.actor.skip_to.options(concurrency_group="control").remote(self._round)
 
-    def _set_up(self, process: int) -> None:
+    def _set_up(self, process: int, *, is_rehearsed: bool = False) -> None:
         slot, assignment = self._slots[process], self._assignment
         assert assignment is not None
         rows, delays = assignment.rows[process], assignment.delays
         slot.is_ready = False
-        slot.call = slot.actor.begin.remote(
-            assignment.work,
+        assigned = (
             None if delays is None else delays[:, list(rows)],
             assignment.data[process],
             assignment.key,
-            rows=rows,
-            faults=of_workers(assignment.faults, rows, after=self._iteration()),
         )
+        faults = of_workers(assignment.faults, rows, after=self._iteration())
+        if is_rehearsed:
+            slot.call = slot.actor.step_in.remote(*assigned, rows=rows, faults=faults)
+        else:
+            slot.call = slot.actor.begin.remote(
+                assignment.work, *assigned, rows=rows, faults=faults
+            )
         slot.called_at = time.monotonic()
+
+    def _rehearse(self, spare: _Slot) -> None:
+        """Has it compile whatever it may have to compute."""
+        assignment = self._assignment
+        assert assignment is not None
+        different = {
+            (
+                max(own.size for own in rows.values()),
+                max(own.max() for own in rows.values()),
+            ): (data, rows)
+            for data, rows in zip(assignment.data, assignment.rows, strict=True)
+            if rows
+        }
+        spare.call = spare.actor.rehearse.remote(
+            assignment.work, assignment.key, list(different.values())
+        )
+
+    def _take_spare(self) -> _Slot | None:
+        """One that is ready, after which another is started; None if none is."""
+        for place, spare in enumerate(self._spares):
+            ready, _ = self._ray.wait([spare.call], timeout=0)
+            if not ready:
+                continue
+            self._spares[place] = _Slot(self._actor_class.remote())
+            self._rehearse(self._spares[place])
+            try:
+                self._ray.get(spare.call)
+            except self._ray.exceptions.RayError as error:
+                _LOG.warning("A spare is lost: %s", error)
+                self._ray.kill(spare.actor)
+                continue
+            return _Slot(spare.actor)
+        return None
 
     def _iteration(self) -> int:
         """The newest that workers were asked for in this run; -1 before the first."""
@@ -406,8 +502,9 @@ class WorkerPool:
         self._ray.kill(lost.actor)
         if self._broadcast is not None and lost.round == self._round:
             self._todo[process].insert(0, lost.worker)  # what it was at
-        self._slots[process] = _Slot(self._actor_class.remote())
-        self._set_up(process)
+        spare = self._take_spare()
+        self._slots[process] = spare or _Slot(self._actor_class.remote())
+        self._set_up(process, is_rehearsed=spare is not None)
         return Event(process, failure=reason, is_lost=True)
 
     def _limit(self, slot: _Slot) -> float:

@@ -13,6 +13,7 @@ from jgc.distributed._messages import Header, why_rejected
 from jgc.distributed._nodes import Sent
 from jgc.distributed._policies import Policy, Waiting
 from jgc.distributed._pool import Event, WorkerPool
+from jgc.distributed._recent import Recent
 from jgc.distributed._summing import Decoding
 
 _LOG = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Round:
         held: list[Int[np.ndarray, " b"]],
         wanted: Bool[np.ndarray, " k"],
         decoding: Decoding,
+        recent: Recent,
     ) -> None:
         """A round that `pool.begin_round` has begun.
 
@@ -70,10 +72,12 @@ class Round:
             held: the partitions of each worker.
             wanted: whose messages were asked for.
             decoding: of the run.
+            recent: the rounds before, to which this one is added when it is over.
         """
         self._pool, self._policy, self._plan = pool, policy, plan
         self._number, self._iteration = number, iteration
         self._held, self._decoding = held, decoding
+        self._recent, self._past = recent, recent.past()
         self._asked, self._outstanding = wanted, wanted.copy()
         self._sent: dict[int, Sent] = {}
         self.headers: dict[int, Header] = {}
@@ -81,7 +85,7 @@ class Round:
         self._rejections: list[str] = []
         self._dropped = self._lost = self._received = 0
         self._began = time.perf_counter()
-        self._waited = 0.0
+        self._waited = self._ended = 0.0
 
     @property
     def answered(self) -> Bool[np.ndarray, " k"]:
@@ -128,6 +132,7 @@ class Round:
             self._wait()
             self._waited += time.perf_counter() - began
             if not self._sent:
+                self._remember()
                 return None
             weights = weights_of(self.answered | told)
             found = self._pool.total(
@@ -135,6 +140,7 @@ class Round:
             )
             self._received += found.received
             if found.vector is not None:
+                self._remember()
                 return found.vector
             for worker, reason in found.unusable.items():
                 self._forget(worker)
@@ -145,16 +151,22 @@ class Round:
                 self._outstanding[worker] = True
                 self._pool.ask_again(worker)
 
+    def _remember(self) -> None:
+        self._recent.add(self._number, self._began, self._latencies, self._ended)
+
     def _wait(self) -> None:
         while self._outstanding.any():
             elapsed = time.perf_counter() - self._began
             seen = self._latencies.copy()
-            left = self._policy(Waiting(self._plan, self.answered, elapsed, seen))
+            left = self._policy(
+                Waiting(self._plan, self.answered, elapsed, seen, self._past)
+            )
             # Once more after the last wait: what has come by then counts.
             for event in self._pool.events(max(left, 0.0)):
                 self._take(event)
             if left <= 0:
                 break
+        self._ended = time.perf_counter() - self._began
         if self._rejections and len(self._rejections) == self._num_holders():
             raise RuntimeError(
                 f"iteration {self._iteration}: the messages of all "
@@ -169,6 +181,8 @@ class Round:
             return
         if event.round != self._number:  # sound or not, it is not of this iteration
             self._dropped += 1
+            if failure is None:
+                self._recent.late(event.round, worker, time.perf_counter())
             return
         if failure is None:
             failure = why_rejected(

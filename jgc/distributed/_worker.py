@@ -3,6 +3,7 @@
 Nothing here knows of Ray; `jgc.distributed._pool` makes an actor of it.
 """
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -69,16 +70,26 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        """Without data: `setup` brings it."""
+        """Without work and data: `prepare` and `take` bring them."""
         self._newest = 0
         self._news = threading.Condition()
         self._feed: Feed | None = None
         self._batch: tuple[int, Batch] | None = None
         self._rows: dict[int, Int[np.ndarray, " b"]] = {}
 
-    def setup(
+    def prepare(self, work: Work) -> None:
+        """Makes what computes messages, of any partitions; drops those it has."""
+        self.release()
+        self._message, self._chunk_size = message_function(work), work.chunk_size
+        encode = work.codec.encode
+        # Compiled, what changes nothing would copy the message.
+        self._encode = encode if work.codec == full() else jax.jit(encode)
+        zeros = np.zeros(*vector_of(work.params))
+        state = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), work.model_state)
+        self._blank = Question(zeros, state, np.zeros(0), 0)
+
+    def take(
         self,
-        work: Work,
         delays: Float[np.ndarray, "T m"] | None,
         data: Partitions,
         key: np.ndarray,
@@ -86,10 +97,9 @@ class Worker:
         rows: Mapping[int, Int[np.ndarray, " b"]],
         faults: Sequence[Fault] = (),
     ) -> None:
-        """Takes its partitions and compiles; may be called again for another run.
+        """Takes these partitions; once prepared, and as often as they change.
 
         Args:
-            work: of the run.
             delays: seconds to sleep before the task of iteration t, at t mod T: a slow
                 machine for experiments. None: it works at once.
             data: the partitions of its workers; it reads them itself.
@@ -98,26 +108,27 @@ class Worker:
                 by the worker's number.
             faults: that befall them, for tests.
         """
+        self.release()
+        self._delays, self._faults = delays, faults
+        self._feed, self._rows = Feed(data), dict(rows)
+        self._per_call = max(own.size for own in rows.values())
+        if self._chunk_size is not None:
+            at_once = max(1, self._chunk_size // data.batch_size)
+            self._per_call = min(self._per_call, at_once)
+        self._key, self._words = jax.random.wrap_key_data(jnp.asarray(key)), key
+
+    def compile(self) -> None:
+        """Computes a message once, for its largest worker, so that all is compiled."""
+        most = max(self._rows, key=lambda number: self._rows[number].size)
+        question = dataclasses.replace(self._blank, key=self._words)
+        coefficients = np.zeros(self._rows[most].size, np.float32)
+        self._compute(question, coefficients, most, lambda: False)
+
+    def release(self) -> None:
+        """Drops its partitions."""
         if self._feed is not None:
             self._feed.close()
-        self._delays, self._faults = delays, faults
-        self._feed, self._batch, self._rows = Feed(data), None, dict(rows)
-        most = max(rows, key=lambda number: rows[number].size)
-        self._per_call = rows[most].size
-        if work.chunk_size is not None:
-            at_once = max(1, work.chunk_size // data.batch_size)
-            self._per_call = min(self._per_call, at_once)
-        self._message = message_function(work)
-        encode = work.codec.encode
-        # Compiled, what changes nothing would copy the message.
-        self._encode = encode if work.codec == full() else jax.jit(encode)
-        self._key = jax.random.wrap_key_data(jnp.asarray(key))
-        self._words = key
-        zeros = np.zeros(*vector_of(work.params))
-        state = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), work.model_state)
-        question = Question(zeros, state, key, 0)
-        zeros = np.zeros(rows[most].size, np.float32)
-        self._compute(question, zeros, most, lambda: False)
+        self._feed, self._batch, self._rows = None, None, {}
 
     def work(
         self,

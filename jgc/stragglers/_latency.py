@@ -13,6 +13,7 @@ from jgc.stragglers._model import (
     LatencyModel,
     State,
     StragglerModel,
+    check_latencies,
     independent_covariance,
     no_autocorrelation,
 )
@@ -86,7 +87,7 @@ def at_deadline(latencies: LatencyModel, deadline: float) -> StragglerModel:
             time.
 
     Raises:
-        ValueError: a deadline that is not a positive number.
+        ValueError: a deadline that is not a positive number, or no latency model.
 
     Example:
         >>> model = at_deadline(shifted_exponential([1.0, 2.0], shift=0.5), 1.5)
@@ -94,6 +95,7 @@ def at_deadline(latencies: LatencyModel, deadline: float) -> StragglerModel:
         [0.3679, 0.1353]
     """
     deadline = positive_deadline(deadline)
+    check_latencies(latencies)
 
     def sample(state: State, key: PRNGKeyArray) -> tuple[Bool[Array, " k"], State]:
         seconds, state = latencies.sample(state, key)

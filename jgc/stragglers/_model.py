@@ -72,6 +72,19 @@ class LatencyModel(NamedTuple):
     outcomes: Callable[[float], Outcomes | None] | None = None
 
 
+def check_latencies(latencies: LatencyModel) -> None:
+    """Refuses what is no latency model, such as a trace.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(latencies, LatencyModel):
+        raise ValueError(
+            "latencies must be a jgc.stragglers.LatencyModel, such as "
+            f"exponential(rate) or replay(trace), got {type(latencies).__name__}"
+        )
+
+
 def independent_covariance(p: Float[np.ndarray, " k"]) -> Float[np.ndarray, "k k"]:
     """Cov(I) of independent workers: p_i (1 − p_i) on the diagonal."""
     return np.diag(p * (1 - p))

@@ -92,7 +92,9 @@ def _read_csv(path: Path) -> _Read:
                 latencies[row, column] = float(cell) if cell.strip() else math.nan
             except ValueError:
                 raise ValueError(
-                    f"line {number}, worker {header[column]}: {cell!r} is not a number"
+                    f"line {number}, worker {header[column]}: {cell!r} is not a number "
+                    "of seconds; a trace has a column a worker, or the header "
+                    "worker,round,seconds and a line an answer"
                 ) from None
     return latencies, tuple(header)
 

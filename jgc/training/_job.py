@@ -48,9 +48,14 @@ class Job:
 
         Raises:
             ValueError: data of other partitions than the plan's, a decoder that cannot
-                decode it, or a straggler model of other workers.
+                decode it, or what is no straggler model of its workers.
         """
         k, n = self.plan.num_workers, self.plan.num_partitions
+        if not isinstance(self.data, Partitions):
+            raise ValueError(
+                "data must be of jgc.training.partitioned, got "
+                f"{type(self.data).__name__}"
+            )
         if not np.array_equal(self.data.number, np.arange(n)):
             raise ValueError(
                 f"data must be of all {n} partitions of the plan, got those numbered "
@@ -65,14 +70,30 @@ class Job:
                 f"{self.similarity!r}"
             )
         if self.stragglers is not None:
-            model, key = self.stragglers, jax.random.key(0)
-            shape = jax.eval_shape(
-                lambda k: model.sample(model.init(k), k)[0], key
-            ).shape
-            if shape != (k,):
-                raise ValueError(
-                    f"stragglers must be of the plan's {k} workers, got {shape}"
-                )
+            _check_stragglers(self.stragglers, k)
+
+
+def _check_stragglers(model: StragglerModel, num_workers: int) -> None:
+    """Refuses what is no straggler model of so many workers."""
+    if not isinstance(model, StragglerModel):
+        raise ValueError(
+            "stragglers must be a jgc.stragglers.StragglerModel, such as bernoulli(p), "
+            "or at_deadline(replay(trace), seconds) of a trace; got "
+            f"{type(model).__name__}"
+        )
+    sampled = jax.eval_shape(
+        lambda key: model.sample(model.init(key), key), jax.random.key(0)
+    )
+    if not (isinstance(sampled, tuple) and len(sampled) == 2):
+        raise ValueError(
+            f"stragglers.sample must return (mask, state), got {type(sampled).__name__}"
+        )
+    mask = sampled[0]
+    if mask.shape != (num_workers,) or mask.dtype != bool:
+        raise ValueError(
+            f"stragglers must be of the plan's {num_workers} workers, and sample a "
+            f"mask of booleans; got {mask.dtype} of shape {mask.shape}"
+        )
 
 
 class Run(NamedTuple):

@@ -192,7 +192,8 @@ def check_loss(
     """Runs the loss once on a few examples before any training.
 
     A separable one is compared alone and in company: batch normalisation and division
-    by the number of examples mix examples, and with them partitions.
+    by the number of examples mix examples, and with them partitions. Parameters that
+    are all zero, such as those of a last layer, would hide it, and are moved.
 
     Raises:
         ValueError: what it returns is no loss an example, or an example's loss depends
@@ -209,6 +210,7 @@ def check_loss(
         lambda leaf: jnp.reshape(leaf, (-1, *np.shape(leaf)[2:])), batch.examples
     )
     count = jax.tree.leaves(flat)[0].shape[0]
+    params = jax.tree.map(_not_zero, params)
     alone = _losses(loss, params, jax.tree.map(lambda leaf: leaf[:1], flat))
     among = _losses(
         loss, params, jax.tree.map(lambda leaf: leaf[: min(count, 4)], flat)
@@ -223,6 +225,13 @@ def check_loss(
             "examples, or give jgc.training.partition_loss(loss), which sees one "
             "partition at a time"
         )
+
+
+def _not_zero(leaf: Array) -> Array:
+    if leaf.any():
+        return leaf
+    waves = 0.1 * np.cos(np.arange(leaf.size)).reshape(leaf.shape)
+    return jnp.asarray(waves, leaf.dtype)
 
 
 @partial(jax.jit, static_argnums=0)  # compiled once for all runs of a path

@@ -199,7 +199,7 @@ def partitioned(
     if number.size != len(source):
         raise ValueError(
             f"assignment must have an entry for each of the source's {len(source)} "
-            f"examples, got {number.size}"
+            f"examples, got {number.size}{_HINT if isinstance(source, _TREES) else ''}"
         )
     _checks.numbers_below("assignment", number, n)
     size = np.bincount(number, minlength=n)
@@ -218,6 +218,10 @@ def partitioned(
         num_examples=number.size,
         is_whole=b in (0, int(size.max())),
     )
+
+
+_TREES = (dict, list, tuple)
+_HINT = "; the source of a pytree of arrays is jgc.training.arrays(tree)"
 
 
 def _starts(size: Int[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:

@@ -98,13 +98,28 @@ def init_state(
         stragglers: of a straggler model.
         code: of `Following`.
         similarity: of `jgc.gradients.following`.
+
+    Raises:
+        ValueError: what is no optax transformation, or parameters that are integers.
     """
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise ValueError(
+            "optimizer must be an optax transformation, such as optax.sgd(0.1), got "
+            f"{optimizer!r}"
+        )
 
     # A weakly typed leaf, such as jnp.array(0.5), would compile the step twice.
     def strong(leaf: Any) -> Array:
         return jnp.asarray(leaf, jnp.result_type(leaf))
 
     params = jax.tree.map(strong, params)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise ValueError(
+                "params must be of floating point, as they are differentiated; got "
+                f"params{jax.tree_util.keystr(path)} of {leaf.dtype}; what is not "
+                "trained is model_state"
+            )
     return TrainState(
         params=params,
         model_state=jax.tree.map(strong, model_state),

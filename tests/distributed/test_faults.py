@@ -10,7 +10,8 @@ import pytest
 
 import jgc
 from experiments.common.checkpoints import Checkpoints
-from jgc.distributed import WorkerPool, fixed_deadline, wait_for
+from jgc.design import rules
+from jgc.distributed import WorkerPool, fixed_deadline, wait_by, wait_for
 from jgc.distributed._messages import (
     Answer,
     Expected,
@@ -82,27 +83,56 @@ def test_a_late_failure_is_not_of_the_next_iteration(pool):
 
 @pytest.mark.parametrize("fault", [kill, hang])
 def test_a_lost_worker_is_a_straggler_until_it_is_replaced(ray_cluster, fault):
-    with (
-        WorkerPool(K, hung_after=8.0) as pool,
-        on_processes(
-            pool,
-            policy=wait_for(K - 1),
-            faults=[fault(worker=2, iteration=1)],
-        ) as run,
-    ):
-        state, masks, lost = start(run), [], 0
-        state, report = run.step(state, ALL[:])  # nobody is behind
-        masks.append(report.answered)
-        began = time.monotonic()
-        while len(masks) < 4 or not masks[-1][2]:
-            state, report = run.step(state)
+    faults, few = [fault(worker=2, iteration=1)], wait_for(K - 1)
+    with WorkerPool(K, hung_after=8.0) as pool:
+        with on_processes(pool, policy=few, faults=faults) as run:
+            state, masks, lost = start(run), [], 0
+            state, report = run.step(state, ALL[:])  # nobody is behind
             masks.append(report.answered)
-            lost += report.details.lost
-            assert time.monotonic() - began < 300
-            time.sleep(0.01)
-    assert lost == 1
-    assert not masks[1][2]  # nobody waited for the dead
-    assert_is_simulated(state, masks)
+            began = time.monotonic()
+            while len(masks) < 4 or not masks[-1][2]:
+                state, report = run.step(state)
+                masks.append(report.answered)
+                lost += report.details.lost
+                assert time.monotonic() - began < 300
+                time.sleep(0.01)
+        assert lost == 1
+        assert not masks[1][2]  # nobody waited for the dead
+        assert_is_simulated(state, masks)
+        # And one that is lost in the last iteration of a run is not of the next.
+        with on_processes(
+            pool, policy=few, faults=[fault(worker=0, iteration=0)]
+        ) as run:
+            run.step(start(run))
+        began = time.monotonic()
+        with on_processes(pool) as run:
+            _, report = run.step(start(run))
+        assert report.answered.all()
+        assert time.monotonic() - began < 200  # start_timeout is 300
+
+
+def test_a_spare_takes_over_within_the_iteration(ray_cluster):
+    """And where there is none left, or it died, a new process as ever."""
+    import ray
+
+    faults = [kill(worker=worker, iteration=t) for t, worker in ((1, 2), (2, 0))]
+    with (
+        WorkerPool(K, spares=1) as pool,
+        on_processes(pool, policy=wait_for(K), faults=faults) as run,
+    ):
+        state, spare, waits = start(run), pool._spares[0].actor, []
+        for iteration in range(4):
+            if iteration == 3:  # which has been lost as well, at its next message
+                ray.kill(spare)
+            state, report = run.step(state)
+            waits.append(report.details.waited)
+            assert report.answered.all()
+            assert report.details.lost == (iteration > 0)
+            if iteration == 1:
+                assert pool._slots[2].actor is spare
+        assert pool._spares[0].actor is not spare
+    assert waits[1] < 0.5 * waits[2]  # nothing starts, and nothing compiles
+    assert_is_simulated(state, [ALL] * 4)
 
 
 def test_a_recorded_mask_survives_the_loss_of_a_worker(pool):
@@ -150,6 +180,23 @@ def test_delays_make_a_deadline_fall_between(pool):
             assert (report.details.latencies[~late] < 60).all()
     assert not masks[0][1]
     assert_is_simulated(state, masks)
+
+
+def test_a_deadline_follows_processes_that_become_half_as_fast(pool):
+    """Two workers' delays double after four iterations; the third never answers."""
+    delays = np.array([[0.3, 0.6, 1000.0]] * 4 + [[0.6, 1.2, 1000.0]] * 7)
+    rule = rules.adaptive(PLAN, rules.first(PLAN, 2), at_most=30.0)
+    with on_processes(pool, policy=wait_by(rule), delays=delays) as run:
+        state, reports = start(run), []
+        for _ in delays:
+            state, report = run.step(state)
+            reports.append(report)
+    waited = np.array([report.details.waited for report in reports])
+    assert all(report.answered[0] for report in reports)  # one at least is waited for
+    assert not any(report.answered[2] for report in reports)
+    # Within five iterations it waits as long as the second takes, about.
+    assert (waited[9:] > 0.8 * 1.2).all(), waited
+    assert_is_simulated(state, [report.answered for report in reports])
 
 
 def test_p_is_followed_and_a_restored_state_goes_on_exactly(pool, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import jgc
 from experiments.common import conditions
 from experiments.train import settings
+from experiments.train.paths import policy_of
 from experiments.train.runs import design, make_job
 from experiments.train.specs import RunSpec, list_runs
 from experiments.train.tasks.logistic import make_task
@@ -115,6 +116,31 @@ def test_a_trace_at_a_deadline(config, tmp_path):
         design(RunSpec("interval", 0.5, 0), config)
 
 
+def test_deadlines_that_follow_the_speed(config, tmp_path):
+    """As many answer when all is four times slower, of which a deadline loses most."""
+    rows = 1 + np.random.default_rng(0).exponential(size=(400, 4))
+    rows[200:] *= 4
+    path = tmp_path / "trace.csv"
+    np.savetxt(path, rows, delimiter=",", header="a,b,c,d", comments="")
+    config.p = ()
+    config.stragglers.model, config.stragglers.trace = "trace", str(path)
+    run = RunSpec("interval", 2.0, 0)
+    steady = masks(design(run, config)[1], 400)
+    config.adaptive.at_most = 50.0
+    settings.check(config)
+    plan, truth = design(run, config)
+    counts = masks(truth, 400).sum(1)
+    expected = (1 - np.asarray(plan.straggler_probabilities)).sum()
+    assert abs(counts.mean() - np.round(expected)) < 0.5
+
+    def between_halves(counts):
+        """Of the trace, which begins at a row that is drawn."""
+        shifted = np.stack([np.roll(counts, shift) for shift in range(400)])
+        return np.abs(shifted[:, :200].mean(1) - shifted[:, 200:].mean(1)).max()
+
+    assert between_halves(counts) < 0.2 * between_halves(steady.sum(1))
+
+
 def test_only_unbiased_codes_follow_p(config, tmp_path):
     config.following.estimator = "forgetting"
     settings.check(config)
@@ -147,6 +173,9 @@ def test_only_unbiased_codes_follow_p(config, tmp_path):
         ("following.estimator", "magic", "counting, forgetting"),
         ("following.memory", 1.0, "above 1"),
         ("following.similarity_every", -1, "at least 0"),
+        ("adaptive.at_most", 9.0, "0, or above 0 where stragglers.model is one of"),
+        ("adaptive.least", 0.0, "above 0, up to 1"),
+        ("adaptive.window", 21, "1 to 20"),
     ],
 )
 def test_what_is_not_accepted(config, key, value, accepted):
@@ -225,3 +254,22 @@ def test_observed_processes_take_the_deadline_or_the_rule(config, advised):
     save_plan(advised, config.plan_file)
     with pytest.raises(ValueError, match=r"config\.ray\.deadline = 0"):
         settings.check(config)
+
+
+def test_processes_are_waited_for_by_a_deadline_that_follows_them(config):
+    pytest.importorskip("ray")
+    from jgc.distributed import Waiting
+
+    config.p, config.believed.p = (), P  # of four workers three answer by the deadline
+    config.path, config.stragglers.model, config.ray.deadline = "ray", "observed", 2.0
+    plan, _ = design(GIVEN, config)
+    three = np.array([1.0, 3.0, np.inf, 5.0])
+    waiting = Waiting(plan, np.isfinite(three), 3.5, three)
+    assert policy_of(config)(waiting) == 0
+    config.adaptive.at_most = 10.0
+    settings.check(config)
+    follows = policy_of(config)
+    assert follows(waiting._replace(latencies=np.full(4, np.inf))) == 6.5
+    past = rules.Past.nothing(4)
+    past.seconds[-3:], past.waited[-3:] = [1.0, 3.0, np.nan, 5.0], 5.0
+    assert follows(waiting._replace(past=past)) == pytest.approx(1.5)

@@ -6,6 +6,8 @@ import optax
 import pytest
 
 from experiments.replay import settings, virtual_time
+from experiments.replay.methods import METHODS
+from experiments.replay.runs import _slowed
 from jgc import codes, decoders
 from jgc.design import rules
 from jgc.stragglers import trace, with_load
@@ -65,6 +67,17 @@ def test_what_cannot_be_replayed_is_refused(key, value):
     config.train[key] = value
     with pytest.raises(ValueError, match=rf"config\.train\.{key} = .*accepted: "):
         settings.check(config)
+
+
+def test_half_the_speed_from_the_middle_on():
+    latencies = with_load(trace(SECONDS), work_fraction=0.2)
+    slowed = _slowed(latencies, 2.0, 20).seconds(0.5)
+    usual = latencies.seconds(0.5)[np.arange(20) % 8]
+    np.testing.assert_allclose(slowed[:10], usual[:10], rtol=1e-6)
+    np.testing.assert_allclose(slowed[10:], 2 * usual[10:], rtol=1e-6)
+    entries = METHODS["deadline that adapts, rescale"](latencies, latencies)
+    limits = [float(entry.rule.at_most) for entry in entries]
+    assert min(limits) > 5 * SECONDS.max()
 
 
 def test_a_killed_replay_goes_on(tmp_path):

@@ -204,6 +204,11 @@ def test_common_factor_covariance_against_scipy(correlation):
         (lambda: stragglers.exponential([1, 0]), r"rate\[1\] = 0"),
         (lambda: stragglers.shifted_exponential([1], shift=-1), "shift must lie in"),
         (lambda: stragglers.at_deadline(stragglers.exponential([1]), 0), "above 0"),
+        pytest.param(
+            lambda: stragglers.at_deadline(TRACE, 1.0),
+            r"or replay\(trace\), got Trace",
+            marks=pytest.mark.wrong_types,
+        ),
         (
             lambda: stragglers.in_parts(
                 stragglers.exponential([1]), worker=[0], share=0, work_fraction=1

@@ -197,6 +197,12 @@ def test_wrong_arguments_are_named(arguments, message):
         partitioned(Numbers(9), **(accepted | arguments))
 
 
+@pytest.mark.wrong_types
+def test_a_tree_of_arrays_is_no_source():
+    with pytest.raises(ValueError, match=r"2 examples, got 9; .*arrays\(tree\)"):
+        partitioned({"x": np.ones(9), "y": 1}, PARTITION, num_partitions=3)
+
+
 @pytest.mark.parametrize("numbers", [[], [0, 0], [3], [[0, 1]]])
 @pytest.mark.wrong_types
 def test_wrong_selections_are_named(numbers):

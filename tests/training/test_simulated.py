@@ -274,6 +274,25 @@ def test_a_loss_that_is_none_is_refused_before_training(loss, message):
         run.init(KEY, problems.params())
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "params", "message"),
+    [
+        (0.1, problems.params(), "optimizer must be an optax transformation.* 0.1"),
+        (optax.sgd(0.1), {"count": 3}, r"params\['count'\] of int32"),
+        # At zeros alone the means that it takes off change nothing.
+        (optax.sgd(0.1), jax.tree.map(jnp.zeros_like, problems.params()), "mixes"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_what_cannot_be_trained_is_refused(optimizer, params, message):
+    job = Job(plan=PLANS["interval"], data=data())
+    with (
+        pytest.raises(ValueError, match=message),
+        simulated(normalised, optimizer)(job) as run,
+    ):
+        run.init(KEY, params)
+
+
 def test_a_partition_loss_may_mix_what_a_plain_one_may_not():
     job = Job(plan=PLANS["interval"], data=data(), stragglers=None)
     with simulated(partition_loss(normalised), optax.sgd(0.1))(job) as run:
@@ -311,11 +330,25 @@ def test_masks_that_are_none(answered, message):
     ("change", "message"),
     [
         ({"data": lambda: data().select([0, 1])}, "data must be of all 6 partitions"),
+        ({"data": lambda: problems.examples()}, "data must be of .*partitioned, got d"),
         ({"decoder": lambda: "fixed"}, "decoder must be of jgc.decoders"),
         ({"decoder": lambda: jgc.decoders.graph}, r"decoders\.graph needs"),
         (
             {"stragglers": lambda: jgc.stragglers.bernoulli([0.1])},
             "stragglers must be of the plan's 5 workers",
+        ),
+        ({"stragglers": lambda: [0.1] * 5}, r"such as bernoulli\(p\).*got list"),
+        (
+            {"stragglers": lambda: jgc.stragglers.exponential(np.ones(5))},
+            "stragglers must be a .*got LatencyModel",
+        ),
+        (
+            {
+                "stragglers": lambda: jgc.stragglers.StragglerModel(
+                    lambda key: (), lambda state, key: jnp.ones(5, bool)
+                )
+            },
+            r"stragglers.sample must return \(mask, state\)",
         ),
     ],
 )

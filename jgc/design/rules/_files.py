@@ -5,6 +5,7 @@ from typing import Any
 
 from jgc._plan import CodingPlan
 from jgc.design.rules import _rules as rules
+from jgc.design.rules._adaptive import Adaptive, adaptive
 
 
 def to_json(rule: rules.Rule) -> dict[str, Any]:
@@ -30,6 +31,14 @@ def to_json(rule: rules.Rule) -> dict[str, Any]:
         case rules.Coverage():
             share = int(rule.count) / rule.num_partitions
             return {"rule": "coverage", "share": share}
+        case Adaptive():
+            return {
+                "rule": "adaptive",
+                "goal": to_json(rule.goal),
+                "least": int(rule.floor.count),
+                "at_most": float(rule.at_most),
+                "window": rule.window,
+            }
         case rules.Combined():
             return {
                 "rule": "earliest" if rule.is_earliest else "latest",
@@ -58,8 +67,11 @@ def from_json(plan: CodingPlan, description: dict[str, Any]) -> rules.Rule:
     if name in _COMBINED:
         one, other = (from_json(plan, arguments[key]) for key in ("one", "other"))
         return _COMBINED[name](one, other)
+    if name == "adaptive":
+        goal = from_json(plan, arguments.pop("goal"))
+        return adaptive(plan, goal, **arguments)
     if name not in _SIMPLE:
-        accepted = ", ".join([*_SIMPLE, *_COMBINED])
+        accepted = ", ".join([*_SIMPLE, *_COMBINED, "adaptive"])
         raise ValueError(f"rule must be one of {accepted}, got {name!r}")
     return _SIMPLE[name](plan, **arguments)
 

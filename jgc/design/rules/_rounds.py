@@ -1,6 +1,6 @@
 """What a waiting rule makes of recorded rounds: their lengths, and who is decoded."""
 
-import functools
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from jgc._plan import AnyArray
+from jgc.design.rules._past import Past
 from jgc.design.rules._rules import Rule
 
 
@@ -34,6 +35,8 @@ def play(
 ) -> Rounds:
     """Plays rounds under a rule, in the order recorded.
 
+    A rule that adapts sees what came in time in the rounds before, and no late answer.
+
     Args:
         rule: of `jgc.design.rules`.
         seconds: that the workers take in each round under their loads (T, k).
@@ -57,43 +60,56 @@ def play(
         [[True, False], [True, False]]
     """
     rows = jnp.asarray(seconds)
-    if interruptible:
-        waited, answered = _fresh(rule, rows)
+    if interruptible and not rule.is_adaptive:
+        waited, answered = _at_once(rule, rows)
     else:
         sender = np.arange(rows.shape[1]) if worker is None else np.asarray(worker)
-        waited, answered = _carried(rule, rows, sender, int(sender.max()) + 1)
+        waited, answered = _in_turn(
+            rule, rows, sender, int(sender.max()) + 1, interruptible=interruptible
+        )
     return Rounds(np.asarray(waited, np.float64), np.asarray(answered))
 
 
 @jax.jit
-def _fresh(
+def _at_once(
     rule: Rule, seconds: Float[Array, "T k"]
 ) -> tuple[Float[Array, " T"], Bool[Array, "T k"]]:
     return jax.vmap(rule)(seconds)
 
 
-@functools.partial(jax.jit, static_argnames="num_workers")
-def _carried(
+@partial(jax.jit, static_argnames=("num_workers", "interruptible"))
+def _in_turn(
     rule: Rule,
     seconds: Float[Array, "T k"],
     worker: Int[AnyArray, " k"],
     num_workers: int,
+    *,
+    interruptible: bool,
 ) -> tuple[Float[Array, " T"], Bool[Array, "T k"]]:
     def round(
-        busy: Float[Array, " workers"], row: Float[Array, " k"]
-    ) -> tuple[Float[Array, " workers"], tuple[Array, Array]]:
+        carry: tuple[Float[Array, " workers"], Past], row: Float[Array, " k"]
+    ) -> tuple[tuple[Float[Array, " workers"], Past], tuple[Array, Array]]:
+        busy, past = carry
         done = busy[worker] + row  # from the beginning of this round
-        waited, answered = rule(done)
-        left = jnp.maximum(done - waited, 0)
+        waited, answered = rule.after(past)(done)
+        if rule.is_adaptive:
+            past = past.then(done, answered, waited)
+        if not interruptible:
+            busy = left(done - waited, answered)
+        return (busy, past), (waited, answered)
+
+    def left(
+        late: Float[Array, " k"], answered: Bool[Array, " k"]
+    ) -> Float[Array, " workers"]:
         # Workers without data and workers that are never heard of again stay as
         # they are: inf − inf would poison the rounds that follow.
-        left = jnp.where(jnp.isfinite(left), left, jnp.inf)
+        late = jnp.where(jnp.isfinite(late), jnp.maximum(late, 0), jnp.inf)
         # The first that has not come is the one that the worker is at.
-        left = jax.ops.segment_min(
-            jnp.where(answered, jnp.inf, left), worker, num_workers
-        )
+        late = jnp.where(answered, jnp.inf, late)
+        first = jax.ops.segment_min(late, worker, num_workers)
         is_through = jax.ops.segment_min(answered.astype(int), worker, num_workers) > 0
-        return jnp.where(is_through, 0, left), (waited, answered)
+        return jnp.where(is_through, 0, first)
 
-    start = jnp.zeros(num_workers, seconds.dtype)
-    return jax.lax.scan(round, start, seconds)[1]
+    k, dtype = seconds.shape[1], seconds.dtype
+    past = jax.tree.map(lambda x: jnp.asarray(x, dtype), Past.nothing(k))
+    return jax.lax.scan(round, (jnp.zeros(num_workers, dtype), past), seconds)[1]

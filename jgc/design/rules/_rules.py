@@ -4,12 +4,12 @@ A rule names the moment at which the master stops waiting; whoever has answered 
 counts. It sees an answer only once it is there: `stop` with infinity in the place of
 the answers that have not come says how long to wait at least, which is how the Ray
 driver uses it, and with all seconds of a recorded round how the round would have ended,
-which is how a plan is chosen.
+which is how a plan is chosen. A rule that adapts is given the past besides.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from jgc import _checks
 from jgc._plan import AnyArray, CodingPlan
 from jgc._pytree import pytree
+from jgc.design.rules._past import Past
 from jgc.stragglers._latency import positive_deadline
 
 Seconds = Float[Array, " k"]
@@ -46,6 +47,20 @@ class Rule:
     @abstractmethod
     def name(self) -> str:
         """What is waited for, in words."""
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the past changes it."""
+        return False
+
+    def after(self, past: Past) -> "Rule":
+        """The rule of the round that follows; this one, unless it adapts.
+
+        Args:
+            past: the rounds before.
+        """
+        del past
+        return self
 
     def __call__(
         self, seconds: ArrayLike
@@ -174,6 +189,13 @@ class Combined(Rule):
         return pick(self.one.stop(seconds), self.other.stop(seconds))
 
     @property
+    def is_adaptive(self) -> bool:
+        return self.one.is_adaptive or self.other.is_adaptive
+
+    def after(self, past: Past) -> Rule:
+        return replace(self, one=self.one.after(past), other=self.other.after(past))
+
+    @property
     def name(self) -> str:
         which = "or" if self.is_earliest else "and"
         when = "whichever is first" if self.is_earliest else "whichever is last"
@@ -225,7 +247,7 @@ def first(plan: CodingPlan, count: int) -> Rule:
         >>> float(waited), answered.tolist()
         (2.5, [True, True, True, False])
     """
-    return First(_holders(plan), _number("count", plan, count))
+    return First(_holders(plan), number_of_workers("count", plan, count))
 
 
 def everyone(plan: CodingPlan) -> Rule:
@@ -381,7 +403,8 @@ def _combined(one: Rule, other: Rule, *, is_earliest: bool) -> Rule:
     return Combined(one.holds, one, other, is_earliest)
 
 
-def _number(name: str, plan: CodingPlan, value: int) -> np.int64:
+def number_of_workers(name: str, plan: CodingPlan, value: int) -> np.int64:
+    """A count from 1 to the workers that hold data."""
     value, most = _checks.count(name, value), int(_holders(plan).sum())
     if value > most:
         raise ValueError(

@@ -1,10 +1,13 @@
 """Who a waiting rule leaves out, as a straggler model."""
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray
 
+from jgc.design.rules._past import Past
 from jgc.design.rules._rules import Rule
 from jgc.stragglers import LatencyModel, StragglerModel
-from jgc.stragglers._model import State
+from jgc.stragglers._model import State, check_latencies
 
 
 def as_stragglers(latencies: LatencyModel, rule: Rule) -> StragglerModel:
@@ -15,6 +18,9 @@ def as_stragglers(latencies: LatencyModel, rule: Rule) -> StragglerModel:
     Args:
         latencies: seconds under the load that the rule's plan gives each worker.
         rule: of `jgc.design.rules`, made for the plan that is run.
+
+    Raises:
+        ValueError: no latency model.
 
     Example:
         >>> import jax
@@ -27,10 +33,18 @@ def as_stragglers(latencies: LatencyModel, rule: Rule) -> StragglerModel:
         >>> int(answered.sum())
         2
     """
+    check_latencies(latencies)
+
+    def init(key: PRNGKeyArray) -> State:
+        nothing = Past.nothing(rule.holds.size) if rule.is_adaptive else ()
+        return latencies.init(key), jax.tree.map(jnp.asarray, nothing)
 
     def sample(state: State, key: PRNGKeyArray) -> tuple[Bool[Array, " k"], State]:
-        seconds, state = latencies.sample(state, key)
-        _, answered = rule(seconds)
-        return answered, state
+        own, past = state
+        seconds, own = latencies.sample(own, key)
+        if not rule.is_adaptive:
+            return rule(seconds)[1], (own, past)
+        waited, answered = rule.after(past)(seconds)
+        return answered, (own, past.then(seconds, answered, waited))
 
-    return StragglerModel(latencies.init, sample)
+    return StragglerModel(init, sample)
