@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jgc import codes, decoders
 from jgc._plan import CodingPlan
@@ -22,6 +23,8 @@ class Entry(NamedTuple):
         decoder: how messages are decoded.
         rule: how long is waited.
         relative_seconds: predicted, over waiting for all; NaN where nothing is.
+        parts: of the plan, where its workers send each partition's message when it is
+            done.
     """
 
     name: str
@@ -29,12 +32,15 @@ class Entry(NamedTuple):
     decoder: Decoder
     rule: rules.Rule
     relative_seconds: float = float("nan")
+    parts: codes.Split | None = None
 
 
 # method(seen, replayed): its settings. Rivals choose among them in hindsight.
 Method = Callable[[LoadedTrace, LoadedTrace], Iterator[Entry]]
 
 _QUANTILES = (0.3, 0.5, 0.65, 0.8, 0.88, 0.93, 0.96, 0.98)
+_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
+_PARTS = 4  # partitions of an even share
 _STRAGGLERS = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64)
 
 
@@ -118,6 +124,78 @@ def _graph(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
         )
 
 
+def _repetition(k: int, p: ArrayLike = 0.0, replication: int = 2) -> CodingPlan:
+    """In blocks of partitions enough to be cut off in."""
+    return codes.fractional_repetition(
+        np.broadcast_to(p, (k,)),
+        num_partitions=_PARTS * k,
+        replication=replication,
+    )
+
+
+def _dropped(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
+    k = replayed.recorded.num_workers
+    for tau in _deadlines(replayed.seconds(2 / k), _QUANTILES):
+        plan = _repetition(k, seen.probabilities(2 / k, tau))
+        yield Entry(f"until {tau:.4g} s", plan, _best(plan), rules.deadline(plan, tau))
+
+
+def _in_parts(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
+    whole = _repetition(replayed.recorded.num_workers)
+    for tau in _deadlines(_seconds(codes.split(whole), replayed), _QUANTILES):
+        parts = codes.split(whole)
+        late = seen.probabilities(parts.share, tau, worker=parts.worker)
+        parts = codes.split(whole, p=late)
+        plan = parts.plan
+        yield Entry(
+            f"until {tau:.4g} s",
+            plan,
+            _best(plan),
+            rules.deadline(plan, tau),
+            parts=parts,
+        )
+
+
+def _covered_in_parts(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
+    for d in (2, 4):
+        whole = _repetition(replayed.recorded.num_workers, replication=d)
+        yield from _until_covered(codes.split(whole), f"d = {d}, ")
+
+
+def _uncoded_in_parts(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
+    k = replayed.recorded.num_workers
+    parts = codes.split(codes.uncoded(_zeros(k), num_partitions=_PARTS * k))
+    plan = parts.plan
+    for tau in _deadlines(_seconds(parts, replayed), _QUANTILES):
+        yield Entry(
+            f"until {tau:.4g} s",
+            plan,
+            decoders.rescaled,
+            rules.deadline(plan, tau),
+            parts=parts,
+        )
+    yield from _until_covered(parts)
+
+
+def _until_covered(parts: codes.Split, name: str = "") -> Iterator[Entry]:
+    for share in _SHARES:
+        yield Entry(
+            f"{name}{share:.0%} of the data",
+            parts.plan,
+            decoders.rescaled,
+            rules.coverage(parts.plan, share),
+            parts=parts,
+        )
+
+
+def _seconds(parts: codes.Split, latencies: LoadedTrace) -> np.ndarray:
+    return latencies.seconds(parts.share, worker=parts.worker)
+
+
+def _best(plan: CodingPlan) -> Decoder:
+    return decoders.best_unbiased(plan, gradients=0.5, key=jax.random.key(0))
+
+
 METHODS: dict[str, Method] = {
     "advised": _advised,
     "wait for all": _everyone,
@@ -128,6 +206,14 @@ METHODS: dict[str, Method] = {
     "cyclic repetition, exact": _cyclic,
     "stochastic code (SGC)": _stochastic,
     "random graph, least squares": _graph,
+}
+
+# Of workers that are cut off, and the same code with what is not whole dropped.
+OF_PARTS: dict[str, Method] = {
+    "repetition, late ones dropped": _dropped,
+    "repetition in parts": _in_parts,
+    "repetition in parts, coverage": _covered_in_parts,
+    "uncoded in parts, rescale": _uncoded_in_parts,
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.optimize
 from jax.flatten_util import ravel_pytree
 
-from experiments.replay.methods import METHODS, Entry
+from experiments.replay.methods import METHODS, OF_PARTS, Entry
 from experiments.replay.references import REFERENCES
 from experiments.replay.virtual_time import begins, losses_of, schedule
 from experiments.train.optimizers import OPTIMIZERS
@@ -58,6 +58,7 @@ class Replay:
             entry.decoder,
             entry.rule,
             self.replayed,
+            parts=entry.parts,
             interruptible=self._config.interruptible,
         )
         losses = losses_of(
@@ -146,7 +147,7 @@ def _order(task: Task, config: Any) -> np.ndarray:
 def plan_runs(replay: Replay, config: Any) -> Iterator[tuple[str, str, Entry | None]]:
     """Method, optimizer and setting of every run; references have no setting."""
     for method in config.methods:
-        for entry in METHODS[method](replay.seen, replay.replayed):
+        for entry in (METHODS | OF_PARTS)[method](replay.seen, replay.replayed):
             for optimizer in config.optimizers:
                 yield method, optimizer, entry
     for name in config.references:

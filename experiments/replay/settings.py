@@ -10,7 +10,7 @@ from experiments.common.checks import (
     require_counts,
     require_several,
 )
-from experiments.replay.methods import METHODS
+from experiments.replay.methods import METHODS, OF_PARTS
 from experiments.replay.references import REFERENCES
 from experiments.train import settings as of_training
 from experiments.train.optimizers import OPTIMIZERS
@@ -68,7 +68,8 @@ def check(config: ConfigDict) -> None:
         ValueError: a value is not accepted; names the key, the value and what is.
     """
     require(config, "trace", bool, "a file of latencies")
-    require_several(config, "methods", METHODS.__contains__, f"of {listed(METHODS)}")
+    known = METHODS | OF_PARTS
+    require_several(config, "methods", known.__contains__, f"of {listed(known)}")
     single = [name for name, one in OPTIMIZERS.items() if one.single_track is None]
     require_several(config, "optimizers", single.__contains__, f"of {listed(single)}")
     require(

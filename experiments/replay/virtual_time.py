@@ -17,6 +17,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jgc._plan import CodingPlan
+from jgc.codes import Split
 from jgc.decoders import Decoder
 from jgc.design import rules
 from jgc.stragglers import LoadedTrace
@@ -44,11 +45,14 @@ def schedule(
     rule: rules.Rule,
     latencies: LoadedTrace,
     *,
+    parts: Split | None = None,
     interruptible: bool = True,
 ) -> Schedule:
-    """What plan, decoder and rule make of a trace."""
-    seconds = latencies.seconds(plan.batch_sizes / plan.num_partitions)
-    rounds = rules.play(rule, seconds, interruptible=interruptible)
+    """What plan, decoder and rule make of a trace; `parts` where the plan is split."""
+    worker = None if parts is None else parts.worker
+    share = plan.batch_sizes / plan.num_partitions if parts is None else parts.share
+    seconds = latencies.seconds(share, worker=worker)
+    rounds = rules.play(rule, seconds, interruptible=interruptible, worker=worker)
     coefficients = jax.jit(decoder.coefficients)(plan, rounds.answered.T)
     return Schedule(rounds.waited, np.asarray(coefficients).T)
 

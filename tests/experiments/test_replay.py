@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.replay import settings, virtual_time
+from experiments.replay import methods, settings, virtual_time
 from experiments.replay.methods import METHODS
 from experiments.replay.runs import _slowed
 from jgc import codes, decoders
@@ -47,6 +47,36 @@ def test_a_replayed_step_is_the_step_of_the_decoded_gradient():
             fastest = np.argsort(SECONDS[t % 8])[:2]
             own = np.isin(assignment, fastest)
             params = params - step * 2 * (params - x[own]).mean(0)
+
+
+def test_work_in_parts_is_never_waited_for_longer():
+    latencies = with_load(trace(SECONDS), work_fraction=0.5)
+
+    def played(method, name=""):
+        entries = methods.OF_PARTS[method](latencies, latencies)
+        entry = next(entry for entry in entries if entry.name.endswith(name))
+        return entry, virtual_time.schedule(
+            entry.plan, entry.decoder, entry.rule, latencies, parts=entry.parts
+        )
+
+    plan = codes.fractional_repetition(np.zeros(4), num_partitions=16, replication=2)
+    whole = virtual_time.schedule(
+        plan, decoders.representative, rules.coverage(plan), latencies
+    )
+    _, covered = played("repetition in parts, coverage", "100% of the data")
+    np.testing.assert_allclose(covered.coefficients, 1, rtol=1e-6)
+    assert (covered.waited <= whole.waited).all()
+    assert covered.waited.mean() < 0.95 * whole.waited.mean()
+    for method in ("repetition, late ones dropped", "repetition in parts"):
+        entry, found = played(method)
+        assert entry.decoder.is_unbiased
+        assert (found.coefficients > 0).any()
+    # Cut off at the deadline: what an uncoded worker has begun is lost, and no more.
+    entry, found = played("uncoded in parts, rescale")
+    came = found.coefficients > 0
+    seconds = latencies.seconds(entry.parts.share, worker=entry.parts.worker)
+    np.testing.assert_array_equal(came, seconds <= float(entry.rule.seconds))
+    assert 0 < came.mean() < 1
 
 
 def test_time_to_a_target_is_that_of_the_best_step_size():
