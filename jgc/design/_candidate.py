@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -33,6 +33,7 @@ class Runnable(NamedTuple):
     parts: Split | None = None
 
 
+@runtime_checkable
 class Runs(Protocol):
     """What has the attributes of a `Runnable`."""
 
