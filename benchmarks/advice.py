@@ -7,7 +7,8 @@ data shuffled and sorted by class: the time to 1 % and 0.1 % of the initial gap 
 logistic regression, step sizes tuned for every method. Times are means over four orders
 of the second half's rounds: 5 to 25 iterations see few rounds, and the luckiest of
 forty rivals would be a matter of luck. About twenty minutes on 2 cores.
-`--traces=cnn-canada-load0.csv --fractions=0.1` is one row.
+`--traces=cnn-canada-load0.csv --fractions=0.1` is one row. With `--in_parts` the
+adviser may have workers send each partition when it is done; its rivals may not.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import numpy as np
 import optax
 import scipy.optimize
 
-from experiments.replay.methods import METHODS, Entry
+from experiments.replay.methods import METHODS, OF_PARTS, Entry
 from experiments.replay.virtual_time import Schedule, losses_of, schedule, seconds_to
 from jgc.stragglers import LoadedTrace, load_trace, with_load
 from jgc.training import Partitions, arrays, partitioned
@@ -124,7 +125,11 @@ def main() -> None:
     parser.add_argument(
         "--fractions", nargs="*", type=float, default=[0.0, 0.1, 0.5, 1.0]
     )
+    parser.add_argument("--in_parts", action="store_true")
     options = parser.parse_args()
+    adviser = "advised, in parts" if options.in_parts else "advised"
+    methods = {name: make for name, make in METHODS.items() if name != "advised"}
+    methods[adviser] = (METHODS | OF_PARTS)[adviser]
     folder = Path(os.environ["JGC_TRACES"])
     names = options.traces or sorted(path.name for path in folder.glob("*.csv"))
     problem = make_problem()
@@ -137,12 +142,11 @@ def main() -> None:
                 latencies.rounds(rounds // 2, rounds),
             )
             found: dict[str, list[tuple[Entry, dict]]] = {}
-            for method, make in METHODS.items():
+            for method, make in methods.items():
                 found[method] = [
-                    (e, times(problem, schedule(e.plan, e.decoder, e.rule, after)))
-                    for e in make(seen, after)
+                    (e, times(problem, schedule(e, after))) for e in make(seen, after)
                 ]
-            advised, own = found.pop("advised")[0]
+            advised, own = found.pop(adviser)[0]
             print(f"{name}, {label}: {advised.name}")
             for key, seconds in own.items():
                 rivals = [(t[key], e, m) for m, rows in found.items() for e, t in rows]

@@ -61,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         "--num-partitions", type=int, help="if the data is cut into partitions already"
     )
     advise.add_argument(
+        "--in-parts",
+        action="store_true",
+        help="workers can send each partition's message when it is done",
+    )
+    advise.add_argument(
         "--missing-is-late",
         action="store_true",
         help="read empty cells as answers that never came",

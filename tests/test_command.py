@@ -35,9 +35,9 @@ def test_advise_answers_in_its_first_sentence(path, tmp_path, capsys, monkeypatc
     found = json.loads((workdir / "advice.json").read_text())
     assert found["answer"] == first
     best = found["options"][0]
-    plan, _, rule = jgc.design.load_option(workdir / "option.npz")
-    assert plan.num_partitions == best["num_partitions"]
-    assert rule.name == best["rule"]
+    option = jgc.design.load_option(workdir / "option.npz")
+    assert option.plan.num_partitions == best["num_partitions"]
+    assert option.rule.name == best["rule"]
     assert found["sensitivity"][best["name"]].keys() == {
         "work 0%",
         "work 10%",

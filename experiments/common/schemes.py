@@ -10,8 +10,7 @@ from jaxtyping import Array, Float
 import jgc
 from jgc import codes, decoders
 from jgc.decoders import Decoder
-from jgc.design import holds_option, load_option, load_plan
-from jgc.design.rules import Rule
+from jgc.design import Runnable, holds_option, load_option, load_plan
 from jgc.gradients import GradientsLike
 
 Probabilities = Float[np.ndarray, " k"]
@@ -173,10 +172,8 @@ def find_scheme(name: str, config: Any = None) -> Scheme:
     """
     if name != PLAN_FILE:
         return SCHEMES[name]
-    if config is None or not holds_option(config.plan_file):
-        return _FROM_FILE
-    decoder = load_option(config.plan_file).decoder
-    return _FROM_FILE._replace(decoder=decoder)
+    option = None if config is None else read_option(config)
+    return _FROM_FILE if option is None else _FROM_FILE._replace(decoder=option.decoder)
 
 
 def read_plan(config: Any) -> jgc.CodingPlan:
@@ -196,8 +193,8 @@ def read_plan(config: Any) -> jgc.CodingPlan:
     return plan
 
 
-def read_rule(config: Any) -> Rule | None:
-    """The waiting rule in config.plan_file; None where it holds a plan alone, or is "".
+def read_option(config: Any) -> Runnable | None:
+    """What config.plan_file holds; None where that is a plan alone, or nothing.
 
     Raises:
         ValueError: the file holds something else.
@@ -205,7 +202,7 @@ def read_rule(config: Any) -> Rule | None:
     """
     if not config.plan_file or not holds_option(config.plan_file):
         return None
-    return load_option(config.plan_file).rule
+    return load_option(config.plan_file)
 
 
 def _read_instead(p: Probabilities, n: int, key: Array) -> jgc.CodingPlan:

@@ -1,6 +1,6 @@
 """What is replayed: the advised option, and its rivals at a range of settings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from jgc import codes, decoders
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
-from jgc.design import rules, search
+from jgc.design import Option, rules, search
 from jgc.stragglers import LoadedTrace
 
 
@@ -45,8 +45,18 @@ _STRAGGLERS = (1, 2, 3, 5, 8, 12, 16, 24, 32, 48, 64)
 
 
 def _advised(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
-    best = search(seen)[0]
-    yield Entry(best.name, best.plan, best.decoder, best.rule, best.relative_seconds)
+    yield _first_of(search(seen))
+
+
+def _advised_in_parts(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
+    yield _first_of(search(seen, in_parts=True))
+
+
+def _first_of(found: Sequence[Option]) -> Entry:
+    best = found[0]
+    return Entry(
+        best.name, best.plan, best.decoder, best.rule, best.relative_seconds, best.parts
+    )
 
 
 def _everyone(seen: LoadedTrace, replayed: LoadedTrace) -> Iterator[Entry]:
@@ -210,6 +220,7 @@ METHODS: dict[str, Method] = {
 
 # Of workers that are cut off, and the same code with what is not whole dropped.
 OF_PARTS: dict[str, Method] = {
+    "advised, in parts": _advised_in_parts,
     "repetition, late ones dropped": _dropped,
     "repetition in parts": _in_parts,
     "repetition in parts, coverage": _covered_in_parts,

@@ -53,14 +53,7 @@ class Replay:
 
     def run(self, entry: Entry, optimizer: str) -> dict[str, Any]:
         """The losses of one setting, at all step sizes."""
-        found = schedule(
-            entry.plan,
-            entry.decoder,
-            entry.rule,
-            self.replayed,
-            parts=entry.parts,
-            interruptible=self._config.interruptible,
-        )
+        found = schedule(entry, self.replayed, interruptible=self._config.interruptible)
         losses = losses_of(
             self.task.loss,
             OPTIMIZERS[optimizer].make,

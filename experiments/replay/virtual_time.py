@@ -16,10 +16,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from jgc._plan import CodingPlan
-from jgc.codes import Split
-from jgc.decoders import Decoder
 from jgc.design import rules
+from jgc.design._candidate import Runs, seconds_of
 from jgc.stragglers import LoadedTrace
 from jgc.training import Partitions, coded_gradient
 
@@ -40,20 +38,16 @@ class Schedule(NamedTuple):
 
 
 def schedule(
-    plan: CodingPlan,
-    decoder: Decoder,
-    rule: rules.Rule,
-    latencies: LoadedTrace,
-    *,
-    parts: Split | None = None,
-    interruptible: bool = True,
+    one: Runs, latencies: LoadedTrace, *, interruptible: bool = True
 ) -> Schedule:
-    """What plan, decoder and rule make of a trace; `parts` where the plan is split."""
-    worker = None if parts is None else parts.worker
-    share = plan.batch_sizes / plan.num_partitions if parts is None else parts.share
-    seconds = latencies.seconds(share, worker=worker)
-    rounds = rules.play(rule, seconds, interruptible=interruptible, worker=worker)
-    coefficients = jax.jit(decoder.coefficients)(plan, rounds.answered.T)
+    """What a plan, a decoder and a rule make of a trace."""
+    rounds = rules.play(
+        one.rule,
+        seconds_of(latencies, one.plan, one.parts),
+        interruptible=interruptible,
+        worker=None if one.parts is None else one.parts.worker,
+    )
+    coefficients = jax.jit(one.decoder.coefficients)(one.plan, rounds.answered.T)
     return Schedule(rounds.waited, np.asarray(coefficients).T)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from experiments.common.conditions import OBSERVED, adaptive_rule
-from experiments.common.schemes import read_plan, read_rule
+from experiments.common.schemes import read_option, read_plan
 from jgc import training
 from jgc.training import TrainingPath
 from jgc.training._loss import LossLike
@@ -42,8 +42,8 @@ def policy_of(config: Any) -> Any:
     deadline = config.ray.deadline
     if not deadline:
         is_observed = config.stragglers.model == OBSERVED
-        rule = read_rule(config) if is_observed else None
-        return wait_for(config.num_workers) if rule is None else wait_by(rule)
+        option = read_option(config) if is_observed else None
+        return wait_for(config.num_workers) if option is None else wait_by(option.rule)
     if not config.adaptive.at_most:
         return fixed_deadline(deadline)
     told = config.believed.p or read_plan(config).straggler_probabilities
@@ -63,13 +63,16 @@ def _ray(
 ) -> Iterator[TrainingPath]:
     """A process for each worker, on this machine or those of config.ray.address.
 
+    Those of an option in parts have a process for each worker, not for each message.
     The processes outlive a run: the next one finds them started.
     """
     from jgc.distributed import WorkerPool, ray
 
-    settings = config.ray
+    settings, option = config.ray, read_option(config)
+    hosts = option.parts.worker if option and option.parts else None
+    processes = config.num_workers if hosts is None else int(hosts.max()) + 1
     with WorkerPool(
-        config.num_workers, spares=settings.spares, address=settings.address
+        processes, spares=settings.spares, address=settings.address
     ) as pool:
         yield ray(
             loss,
@@ -77,6 +80,7 @@ def _ray(
             pool=pool,
             policy=policy_of(config),
             chunk_size=config.chunk_size or None,
+            hosts=hosts,
         )
 
 

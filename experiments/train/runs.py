@@ -21,8 +21,8 @@ from experiments.common.schemes import (
     PLAN_FILE,
     draw_psi,
     find_scheme,
+    read_option,
     read_plan,
-    read_rule,
 )
 from experiments.common.threads import OneAtFirst
 from experiments.train.optimizers import judged_params
@@ -69,11 +69,12 @@ def design(run: RunSpec, config: Any) -> tuple[jgc.CodingPlan, StragglerModel | 
     if saved is not None and config.stragglers.model not in conditions.OF_SECONDS:
         from_file = np.asarray(saved.straggler_probabilities)
     psi = draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max)
+    option = read_option(config)
     truth = conditions.in_truth(
         config,
         psi=psi,
         deadline=run.deadline,
-        rule=read_rule(config) if run.scheme == PLAN_FILE else None,
+        rule=option.rule if option and run.scheme == PLAN_FILE else None,
         from_file=from_file,
         seed=run.seed,
     )

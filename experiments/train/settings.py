@@ -13,7 +13,13 @@ from experiments.common.checks import (
     require_several,
     require_straggler_settings,
 )
-from experiments.common.schemes import PLAN_FILE, SCHEMES, find_scheme, holds_option
+from experiments.common.schemes import (
+    PLAN_FILE,
+    SCHEMES,
+    find_scheme,
+    holds_option,
+    read_option,
+)
 from experiments.train.optimizers import DEFAULT, OPTIMIZERS, SCHEDULES
 from experiments.train.paths import PATHS
 from experiments.train.tasks import TASKS
@@ -219,6 +225,7 @@ def check(config: ConfigDict) -> None:
     conditions.check_following(config)
     conditions.check_adaptive(config)
     _check_observed(config)
+    _check_parts(config)
     require_several(
         config, "optimizers", OPTIMIZERS.__contains__, f"of {listed(OPTIMIZERS)}"
     )
@@ -328,6 +335,29 @@ def check(config: ConfigDict) -> None:
         "path",
         lambda path: together == 1 or path == "spmd",
         f"spmd, where {together} processes run one experiment",
+    )
+
+
+def _check_parts(config: ConfigDict) -> None:
+    """What is sent in parts takes processes that take time.
+
+    Raises:
+        ValueError: plan_file is in parts, and something else is to be run with it.
+    """
+    option = read_option(config)
+    if option is None or option.parts is None:
+        return
+    require(
+        config,
+        "stragglers.model",
+        lambda model: model == conditions.OBSERVED,
+        f"{conditions.OBSERVED}, as plan_file is of messages in parts",
+    )
+    require(
+        config,
+        "schemes",
+        lambda names: tuple(names) == (PLAN_FILE,),
+        f"({PLAN_FILE!r},), as plan_file is of messages in parts",
     )
 
 

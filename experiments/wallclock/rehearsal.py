@@ -15,6 +15,7 @@ from jaxtyping import Float
 from experiments.replay.virtual_time import begins, losses_of, schedule
 from experiments.wallclock.problem import ClockProblem, loss
 from experiments.wallclock.schemes import Entry
+from jgc.design import Runnable
 from jgc.stragglers import LoadedTrace
 from jgc.training import Partitions, arrays, partitioned
 
@@ -103,7 +104,9 @@ def _seconds(
     config: Any,
 ) -> Float[np.ndarray, " S"]:
     """Seconds to the target with each step size, as the processes would take them."""
-    found = schedule(entry.plan, entry.decoder, entry.rule, _with(rounds, config))
+    found = schedule(
+        Runnable(entry.plan, entry.decoder, entry.rule), _with(rounds, config)
+    )
     losses = losses_of(
         loss,
         optax.sgd,

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from functools import partial
 
-import jax
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from jgc._plan import CodingPlan, Mask
-from jgc.decoders._decoder import Decoder, Weights
+from jgc._plan import CodingPlan, check_answered
+from jgc.decoders._decoder import Decoder, weights_of
 
 
 def as_numpy(
@@ -56,9 +55,5 @@ def as_numpy(
 def _numpy_weights(
     decoder: Decoder, plan: CodingPlan, answered: ArrayLike
 ) -> Float[np.ndarray, "..."]:
-    return np.array(_weights(decoder, plan, np.asarray(answered)))
-
-
-@jax.jit
-def _weights(decoder: Decoder, plan: CodingPlan, answered: Mask) -> Weights:
-    return decoder(plan, answered)
+    mask = check_answered(np.asarray(answered), plan.num_workers)
+    return np.array(weights_of(decoder, plan, mask))

@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -80,7 +81,7 @@ class Decoder(abc.ABC):
             ValueError: what is no such mask, or a plan that it cannot decode.
         """
         self.check(plan)
-        return self.weights(plan, check_answered(answered, plan.num_workers))
+        return weights_of(self, plan, check_answered(answered, plan.num_workers))
 
     def coefficients(self, plan: CodingPlan, answered: Answered) -> Coefficients:
         """C (n, *trials), what g_j ends up multiplied by: ĝ = Σ_j c_j g_j.
@@ -92,7 +93,12 @@ class Decoder(abc.ABC):
         Raises:
             ValueError: as in a call.
         """
-        weights = self(plan, answered)
+        self.check(plan)
+        return _coefficients_of(self, plan, check_answered(answered, plan.num_workers))
+
+    def _coefficients(self, plan: CodingPlan, answered: Mask) -> Coefficients:
+        """What `coefficients` is, of a mask that has been checked."""
+        weights = self.weights(plan, answered)
         if self.num_tracks == 1:
             return coefficients_of(plan, weights)
         return jax.vmap(lambda track: coefficients_of(plan, track))(weights)
@@ -118,6 +124,20 @@ class Decoder(abc.ABC):
         that ρ asks for; others stay as they are.
         """
         return self
+
+
+# Functions of the module: a loop outside `jit` would compile anew at every call.
+@partial(jax.jit, inline=True)
+def weights_of(decoder: Decoder, plan: CodingPlan, answered: Mask) -> Weights:
+    """`decoder.weights(plan, answered)`, compiled once for all of equal structure."""
+    return decoder.weights(plan, answered)
+
+
+@partial(jax.jit, inline=True)
+def _coefficients_of(
+    decoder: Decoder, plan: CodingPlan, answered: Mask
+) -> Coefficients:
+    return decoder._coefficients(plan, answered)
 
 
 @pytree

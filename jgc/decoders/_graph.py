@@ -22,11 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jgc._plan import CodingPlan, check_answered
+from jgc._plan import CodingPlan
 from jgc._pytree import pytree
 from jgc.decoders._blocks import in_blocks
 from jgc.decoders._decoder import (
-    Answered,
     Coefficients,
     Decoder,
     Mask,
@@ -91,14 +90,10 @@ class Graph(Decoder):
 
         return _over_trials(of_mask, answered)
 
-    def coefficients(self, plan: CodingPlan, answered: Answered) -> Coefficients:
-        self.check(plan)
+    def _coefficients(self, plan: CodingPlan, answered: Mask) -> Coefficients:
         n, pair = plan.num_partitions, ends(plan)
         ones = jnp.ones(n, float_dtype())
-        return _over_trials(
-            lambda one: cover(n, pair, one).nearest(ones),
-            check_answered(answered, plan.num_workers),
-        )
+        return _over_trials(lambda one: cover(n, pair, one).nearest(ones), answered)
 
     def specialised(self, plans: Sequence[CodingPlan]) -> Decoder:
         for plan in plans:

@@ -25,9 +25,11 @@ STEPS = 2
 _FACTOR_ENTRIES = 1 << 21
 
 # Sizes of K_SS that are compiled, as fractions of k: a batch takes the least that
-# holds all its subsets. Small matrices are not worth the time to compile them.
+# holds all its subsets. Small matrices and little work, k³ a trial, are not worth the
+# two seconds that it takes to compile them.
 _SIZE_STEPS = 8
 _SMALLEST_COMPACTED = 32
+_LEAST_WORK = 1e8
 
 
 def solve_subsets(
@@ -46,7 +48,11 @@ def solve_subsets(
     batch = max(1, min(trials, _FACTOR_ENTRIES // (k * max(k, rhs.shape[0]))))
     padding = -trials % batch
     columns = jnp.pad(scale, ((0, 0), (0, padding))).T.reshape(-1, batch, k)
-    solved = jax.lax.map(lambda scales: _solve_batch(gram, rhs, scales), columns)
+    is_much = k >= _SMALLEST_COMPACTED and k**3 * trials >= _LEAST_WORK
+    steps = _SIZE_STEPS if is_much else 1
+    solved = jax.lax.map(
+        lambda scales: _solve_batch(gram, rhs, scales, steps=steps), columns
+    )
     return jnp.moveaxis(solved.reshape(-1, k, rhs.shape[0])[:trials], 0, 2).swapaxes(
         0, 1
     )
@@ -57,10 +63,9 @@ def ridge(dtype: jnp.dtype) -> float:
     return float(jnp.finfo(dtype).eps) ** (2 / 3)
 
 
-def _solve_batch(gram: Array, rhs: Array, scales: Array) -> Array:
+def _solve_batch(gram: Array, rhs: Array, scales: Array, *, steps: int) -> Array:
     """As `solve_subsets`, (trials, k, sides) for scales (trials, k), as in LAPACK."""
     k = gram.shape[0]
-    steps = _SIZE_STEPS if k >= _SMALLEST_COMPACTED else 1
     sizes = np.ceil(k * np.arange(1, steps + 1) / steps).astype(int)
     largest = (scales > 0).sum(axis=1).max()
     branches = [partial(_solve_batch_of_size, size=int(size)) for size in sizes]

@@ -7,6 +7,7 @@ only what comes off well is built (`jgc.design._planner`).
 
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -15,21 +16,22 @@ from jgc import codes, decoders
 from jgc._plan import CodingPlan
 from jgc.design import _layouts as layouts
 from jgc.design import rules
-from jgc.design._candidate import HANDICAP, Built, Candidate, Setting, late
+from jgc.design._candidate import (
+    HANDICAP,
+    Candidate,
+    Runnable,
+    Setting,
+    late,
+    seconds_of,
+)
 from jgc.design._library_candidates import library
+from jgc.design._partial_candidates import in_parts
 from jgc.design._race import effect
+from jgc.design._waits import SHARES, or_all, patient, rescaled, shares
 from jgc.stragglers import LoadedTrace
 
-# Shares of the data that are waited for.
-_SHARES = (
-    0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.88, 0.91, 0.94, 0.96, 0.98, 0.99,
-    1.0,
-)  # fmt: skip
 # Quantiles of the answers at which a deadline may lie.
 _QUANTILES = (0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.98, 0.995)
-# A rule that waits for somebody gives up at this multiple of the longest wait in the
-# trace, in medians of the round: what was never seen must not hold everyone up.
-_PATIENCE = 1.5
 _AFTER = 1 + 1e-6
 
 
@@ -40,8 +42,13 @@ def candidates(setting: Setting) -> Iterator[tuple[float, Candidate]]:
     for i, num_groups in enumerate(sizes):
         for found in _grouped(setting, num_groups):
             yield 0.6 * (i + 1) / len(sizes), found
-    for found in _unequal(setting):
+    for found in _unequal(setting, is_whole=True):
         yield 0.8, found
+    if setting.in_parts:
+        for found in _unequal(setting, is_whole=False):
+            yield 0.85, found
+        for found in in_parts(setting, sizes):
+            yield 0.9, found
     for found in library(setting):
         yield 1.0, found
 
@@ -51,9 +58,9 @@ def wait_for_all(setting: Setting) -> Candidate:
     k = setting.num_workers
     n = setting.num_partitions or k
 
-    def build() -> Built:
+    def build() -> Runnable:
         plan = codes.uncoded(np.zeros(k), num_partitions=n)
-        return plan, decoders.fixed, rules.everyone(plan)
+        return Runnable(plan, decoders.fixed, rules.everyone(plan))
 
     counts = codes.uncoded(np.zeros(k), num_partitions=n).batch_sizes
     seconds = setting.latencies.seconds(counts / n)[:, counts > 0]
@@ -96,7 +103,7 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
         return layouts.grouped(p, group, num_partitions=n, name=label)
 
     code = "" if is_plain else f"fractional repetition d = {replication:.3g}, "
-    for share, waited in _shares(first):
+    for share, waited in shares(first):
         answered = first <= waited[:, None]
         count = int(answered.sum(1).min())
         is_whole = count == num_groups
@@ -115,13 +122,13 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
         else:
             name = code + f"{count} of the {num_groups} groups, rescale"
 
-        def build(share: float = share, waited: np.ndarray = waited) -> Built:
+        def build(share: float = share, waited: np.ndarray = waited) -> Runnable:
             plan = plan_for(waited)
-            rule = _patient(plan, rules.coverage(plan, share), waited, seconds)
-            return plan, decoders.rescaled, rule
+            rule = patient(plan, rules.coverage(plan, share), waited, seconds)
+            return Runnable(plan, decoders.rescaled, rule)
 
         yield Candidate(
-            kind, name, effect(waited, _dealt(_rescaled(answered), n)), build
+            kind, name, effect(waited, _dealt(rescaled(answered), n)), build
         )
     last = first.max(1)
     # The median as `rules.relative` has it: of an even number the lower of two.
@@ -132,11 +139,12 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
         if tau <= 0 or not np.isfinite(tau):
             continue
         waited = np.minimum(tau, last)
-        coefficients = _dealt(_rescaled(first <= tau), n)
+        coefficients = _dealt(rescaled(first <= tau), n)
 
-        def by_deadline(tau: float = tau, waited: np.ndarray = waited) -> Built:
+        def by_deadline(tau: float = tau, waited: np.ndarray = waited) -> Runnable:
             plan = plan_for(waited)
-            return plan, decoders.rescaled, _or_all(plan, rules.deadline(plan, tau))
+            rule = or_all(plan, rules.deadline(plan, tau))
+            return Runnable(plan, decoders.rescaled, rule)
 
         yield Candidate(
             "ignore the late, rescale"
@@ -155,23 +163,27 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
             continue
         waited = np.minimum(multiple * middle, last)
 
-        def by_median(multiple: float = multiple, waited: np.ndarray = waited) -> Built:
+        def by_median(
+            multiple: float = multiple, waited: np.ndarray = waited
+        ) -> Runnable:
             plan = plan_for(waited)
-            rule = _or_all(plan, rules.relative(plan, multiple))
-            return plan, decoders.rescaled, rule
+            rule = or_all(plan, rules.relative(plan, multiple))
+            return Runnable(plan, decoders.rescaled, rule)
 
         yield Candidate(
             "ignore the late, rescale"
             if is_plain
             else "fractional repetition, partial",
             code + f"ignore the late after {multiple:.3g} medians, rescale",
-            effect(waited, _dealt(_rescaled(first <= waited[:, None]), n)),
+            effect(waited, _dealt(rescaled(first <= waited[:, None]), n)),
             by_median,
         )
 
 
-def _unequal(setting: Setting) -> Iterator[Candidate]:
+def _unequal(setting: Setting, *, is_whole: bool) -> Iterator[Candidate]:
     """No redundancy, shares by speed, the slowest left out; timed on other rounds.
+
+    With a message for each worker's share where `is_whole`, for each partition if not.
 
     Shares fitted to the rounds that judge them would look faster than they are: each
     half of the rounds times those fitted to the other.
@@ -199,24 +211,24 @@ def _unequal(setting: Setting) -> Iterator[Candidate]:
         arrivals = np.empty((rounds, n))
         for judged, part in zip(halves, fitted, strict=True):
             assert part is not None
-            timed = _rows(latencies, judged).seconds(part / n)
-            arrivals[judged] = np.sort(timed[:, layouts.owners(part)], axis=1)
-        seconds = latencies.seconds(final / n)
-        owner = layouts.owners(final)
-        own = np.sort(seconds[:, owner], axis=1)
-        for share in _SHARES:
+            timed = _of_partitions(_rows(latencies, judged), part, is_whole)
+            arrivals[judged] = np.sort(timed, axis=1)
+        came = _of_partitions(latencies, final, is_whole)
+        own = np.sort(came, axis=1)
+        for share in SHARES:
             if share < 0.6:
                 continue
             # `coverage` counts partitions, which workers bring several at once.
             at = int(np.ceil(share * n * (1 - 1e-12))) - 1
             waited = arrivals[:, at]
-            coefficients = _rescaled(seconds[:, owner] <= own[:, at, None])
+            coefficients = rescaled(came <= own[:, at, None])
             if not np.isfinite(waited).all():
                 continue
             whole = share == 1
             few = "worker" if dropped == 1 else "workers"
             some = f", {dropped} {few} left out" if dropped else ""
-            name = f"shares by speed{some}, " + (
+            kind = "shares by speed" + ("" if is_whole else " in parts")
+            name = f"{kind}{some}, " + (
                 "wait for all" if whole else f"{share:.0%} of the data, rescale"
             )
 
@@ -224,21 +236,37 @@ def _unequal(setting: Setting) -> Iterator[Candidate]:
                 share: float = share,
                 final: Int[np.ndarray, " k"] = final,
                 waited: np.ndarray = own[:, at],
-                seconds: np.ndarray = seconds,
-            ) -> Built:
-                plan = layouts.shared_out(
-                    late(seconds, waited), final, name="unequal shares"
-                )
-                rule = _patient(plan, rules.coverage(plan, share), waited, seconds)
-                return plan, decoders.rescaled, rule
+            ) -> Runnable:
+                plan = layouts.shared_out(np.zeros(k), final, name="unequal shares")
+                parts = None if is_whole else codes.split(plan)
+                plan = plan if parts is None else parts.plan
+                seconds = seconds_of(latencies, plan, parts)
+                plan = replace(plan, straggler_probabilities=late(seconds, waited))
+                rule = patient(plan, rules.coverage(plan, share), waited, seconds)
+                if parts is not None:
+                    parts = parts._replace(plan=plan)
+                return Runnable(plan, decoders.rescaled, rule, parts)
 
             yield Candidate(
-                "shares by speed" + ("" if whole else ", rescale"),
+                kind + ("" if whole else ", rescale"),
                 name,
                 effect(waited, coefficients),
                 build,
                 handicap=HANDICAP,
             )
+
+
+def _of_partitions(
+    latencies: LoadedTrace, counts: Int[np.ndarray, " k"], is_whole: bool
+) -> Float[np.ndarray, "T n"]:
+    """When each partition comes of workers that have so many, spread evenly."""
+    owner = layouts.owners(counts)
+    order = np.argsort(owner, kind="stable")
+    so_far = np.empty(owner.size, np.int64)
+    first = np.cumsum(counts) - counts
+    so_far[order] = 1 + np.arange(owner.size) - first[owner[order]]
+    share = (counts[owner] if is_whole else so_far) / owner.size
+    return latencies.seconds(share, worker=owner)
 
 
 def _rows(latencies: LoadedTrace, kept: Bool[np.ndarray, " T"]) -> LoadedTrace:
@@ -250,47 +278,5 @@ def _rows(latencies: LoadedTrace, kept: Bool[np.ndarray, " T"]) -> LoadedTrace:
     )
 
 
-def _shares(
-    first: Float[np.ndarray, "T G"],
-) -> Iterator[tuple[float, Float[np.ndarray, " T"]]]:
-    """The share of the groups that is waited for, and how long that takes."""
-    num_groups = first.shape[1]
-    ordered = np.sort(first, axis=1)
-    seen: set[int] = set()
-    for share in (*_SHARES, (num_groups - 1) / num_groups):
-        count = int(np.ceil(share * num_groups * (1 - 1e-12)))
-        if count < 1 or count in seen or not np.isfinite(ordered[:, count - 1]).all():
-            continue
-        seen.add(count)
-        yield count / num_groups, ordered[:, count - 1]
-
-
-def _rescaled(answered: Bool[np.ndarray, "T G"]) -> Float[np.ndarray, "T G"]:
-    count = answered.sum(1, keepdims=True)
-    return answered * (answered.shape[1] / np.maximum(count, 1))
-
-
 def _dealt(by_group: Float[np.ndarray, "T G"], n: int) -> Float[np.ndarray, "T n"]:
     return by_group[:, np.arange(n) % by_group.shape[1]]
-
-
-def _or_all(plan: CodingPlan, rule: rules.Rule) -> rules.Rule:
-    """The rule, ended by one answer of each group: more would change nothing."""
-    if plan.load == 1:
-        return rule
-    return rules.earliest(rule, rules.coverage(plan))
-
-
-def _patient(
-    plan: CodingPlan,
-    rule: rules.Rule,
-    waited: Float[np.ndarray, " T"],
-    seconds: Float[np.ndarray, "T k"],
-) -> rules.Rule:
-    """The rule, given up where it would take much longer than it ever has."""
-    held = seconds[:, plan.batch_sizes > 0]
-    middle = np.sort(held, axis=1)[:, (held.shape[1] + 1) // 2 - 1]
-    longest = float((waited / np.maximum(middle, 1e-12)).max())
-    if not np.isfinite(longest):
-        return rule
-    return rules.earliest(rule, rules.relative(plan, max(1.0, _PATIENCE * longest)))

@@ -17,7 +17,7 @@ from jgc import codes, decoders
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
 from jgc.design import rules
-from jgc.design._candidate import HANDICAP, Built, Candidate, Setting, late
+from jgc.design._candidate import HANDICAP, Candidate, Runnable, Setting, late
 from jgc.design._race import effect
 from jgc.stragglers import LoadedTrace
 
@@ -63,12 +63,12 @@ def library(setting: Setting) -> Iterator[Candidate]:
             stragglers: int = stragglers,
             seconds: np.ndarray = seconds,
             waited: np.ndarray = waited,
-        ) -> Built:
+        ) -> Runnable:
             plan = codes.cyclic_repetition(
                 late(seconds, waited), num_partitions=n, num_stragglers=stragglers
             )
             rule = rules.first(plan, k - stragglers)
-            return plan, decoders.least_squares, rule
+            return Runnable(plan, decoders.least_squares, rule)
 
         yield Candidate(
             "cyclic repetition, exact",
@@ -101,8 +101,8 @@ def _by_deadline(setting: Setting, maker: _Maker, tau: float) -> Iterator[Candid
     else:
         coefficients = _graph_coefficients(plan, answered)
 
-    def build() -> Built:
-        return plan, maker.decoder, rules.deadline(plan, tau)
+    def build() -> Runnable:
+        return Runnable(plan, maker.decoder, rules.deadline(plan, tau))
 
     yield Candidate(
         maker.kind,

@@ -5,12 +5,13 @@ to wait.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+
+import numpy as np
 
 from jgc import decoders
-from jgc._plan import CodingPlan
-from jgc.decoders import Decoder
+from jgc.codes import Split
 from jgc.design import rules
+from jgc.design._candidate import Runnable, Runs
 from jgc.design._plan_file import read_plan, save_plan
 
 _DECODERS = {
@@ -23,30 +24,13 @@ _DECODERS = {
 }
 
 
-class Runnable(NamedTuple):
-    """What training needs of an option.
-
-    Attributes:
-        plan: who computes what.
-        decoder: from who answered to weights.
-        rule: how long to wait.
-    """
-
-    plan: CodingPlan
-    decoder: Decoder
-    rule: rules.Rule
-
-
-def save_option(
-    plan: CodingPlan, decoder: Decoder, rule: rules.Rule, path: str | Path
-) -> None:
-    """Writes all three as NPZ; `load_option` gives them back.
+def save_option(option: Runs, path: str | Path) -> None:
+    """Writes what training needs of an option as NPZ; `load_option` gives it back.
 
     Args:
-        plan: one plan.
-        decoder: a member of `jgc.decoders` without data of its own.
-        rule: of `jgc.design.rules`, made for this plan; not `error_below`, whose error
-            is a function.
+        option: of `jgc.advise`, or a `Runnable` of your own: a decoder that is a member
+            of `jgc.decoders` without data of its own, and a rule of `jgc.design.rules`
+            made for its plan; not `error_below`, whose error is a function.
         path: whose folder exists; a file there is replaced.
 
     Raises:
@@ -57,19 +41,23 @@ def save_option(
         >>> import tempfile
         >>> import jgc
         >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
-        >>> rule = rules.first(plan, 1)
+        >>> option = Runnable(plan, jgc.decoders.fixed, rules.first(plan, 1))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_option(plan, jgc.decoders.fixed, rule, f"{folder}/option.npz")
+        ...     save_option(option, f"{folder}/option.npz")
         ...     load_option(f"{folder}/option.npz").rule.name
         'for the first 1'
     """
-    names = [name for name, known in _DECODERS.items() if known is decoder]
+    names = [name for name, known in _DECODERS.items() if known is option.decoder]
     if not names:
         raise ValueError(
             f"decoder must be one of jgc.decoders' {', '.join(_DECODERS)}, got "
-            f"{decoder!r}"
+            f"{option.decoder!r}"
         )
-    save_plan(plan, path, decoder=names[0], rule=rules.to_json(rule))
+    about = {"decoder": names[0], "rule": rules.to_json(option.rule)}
+    if option.parts is not None:
+        about["worker"] = option.parts.worker.tolist()
+        about["share"] = option.parts.share.tolist()
+    save_plan(option.plan, path, **about)
 
 
 def holds_option(path: str | Path) -> bool:
@@ -83,9 +71,9 @@ def holds_option(path: str | Path) -> bool:
         >>> import tempfile
         >>> import jgc
         >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
-        >>> rule = rules.first(plan, 1)
+        >>> option = Runnable(plan, jgc.decoders.fixed, rules.first(plan, 1))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_option(plan, jgc.decoders.fixed, rule, f"{folder}/option.npz")
+        ...     save_option(option, f"{folder}/option.npz")
         ...     holds_option(f"{folder}/option.npz")
         True
     """
@@ -103,9 +91,9 @@ def load_option(path: str | Path) -> Runnable:
         >>> import tempfile
         >>> import jgc
         >>> plan = jgc.codes.interval([0.2, 0.5], num_partitions=2)
-        >>> rule = rules.first(plan, 1)
+        >>> option = Runnable(plan, jgc.decoders.fixed, rules.first(plan, 1))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_option(plan, jgc.decoders.fixed, rule, f"{folder}/option.npz")
+        ...     save_option(option, f"{folder}/option.npz")
         ...     load_option(f"{folder}/option.npz").decoder.name
         'fixed'
     """
@@ -117,6 +105,12 @@ def load_option(path: str | Path) -> Runnable:
     try:
         decoder = _DECODERS[about["decoder"]]
         rule = rules.from_json(plan, about["rule"])
+        parts = None
+        if "worker" in about:
+            worker, share = np.asarray(about["worker"]), np.asarray(about["share"])
+            if not worker.shape == share.shape == (plan.num_workers,):
+                raise ValueError("worker and share must be of each message")
+            parts = Split(plan, worker, share)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not hold a sound option: {error!r}") from error
-    return Runnable(plan, decoder, rule)
+    return Runnable(plan, decoder, rule, parts)

@@ -33,7 +33,7 @@ def draw_options(found: Sequence[Option], latencies: LoadedTrace) -> "Figure":
     left, right = figure.subplots(1, 2)
     everyone = [o for o in found if o.kind == "wait for all"]
     shown = [*[o for o in found if o not in everyone][:_SHOWN], *everyone]
-    effects = [played(latencies, o.plan, o.decoder, o.rule) for o in shown]
+    effects = [played(latencies, o) for o in shown]
     times = race(effects, draws=4, seed=3, targets=_GAPS).mean(1)
     usual = times.reshape(len(shown), len(_GAPS), len(REGIMES))[..., 1]
     for one, seconds in zip(shown, usual, strict=True):

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from jgc import _checks
 from jgc._plan import CodingPlan
+from jgc.codes import Split
 from jgc.decoders import Decoder
 from jgc.design import rules
 from jgc.design._candidate import Candidate, Setting
@@ -43,6 +44,8 @@ class Option:
         decoder: `decoder(plan, answered) -> weights`.
         rule: `rule(seconds) -> (seconds waited, answered)` of one round, where seconds
             (k,) are what the workers take under this plan's loads.
+        parts: for an option of messages in parts, whose each message is: plan, decoder
+            and rule are of messages as if each were a worker's. None otherwise.
         seconds_per_iteration: mean over the recorded rounds.
         relative_seconds: predicted time to a loss over that of waiting for all, a mean
             over kinds of data in which the worst has a fifth; the worst alone where
@@ -63,6 +66,7 @@ class Option:
     interval: tuple[float, float]
     by_data: tuple[float, float]
     relative_iterations: float
+    parts: Split | None = None
 
 
 class _Scores(NamedTuple):
@@ -80,6 +84,7 @@ def advise(
     recorded_load: ArrayLike | None = None,
     capacity: float | None = None,
     num_partitions: int | None = None,
+    in_parts: bool = False,
 ) -> list[Option]:
     """Ways to train on these workers, the one predicted to be soonest first.
 
@@ -96,6 +101,9 @@ def advise(
             by default all.
         num_partitions: n if the data is cut already; by default each option has its
             own, and deals the data out so that workers' gradients are alike.
+        in_parts: whether workers can send a message for each partition when it is done,
+            four or more for one, so that what a late one has finished counts. Where
+            seconds are work that gains as much as any code (`jgc.codes.split`).
 
     Raises:
         ValueError: an argument out of its range, neither or both of `work_fraction` and
@@ -115,7 +123,9 @@ def advise(
     latencies = with_load(
         trace, work_fraction=work_fraction, slope=slope, recorded_load=recorded_load
     )
-    return search(latencies, capacity=capacity, num_partitions=num_partitions)
+    return search(
+        latencies, capacity=capacity, num_partitions=num_partitions, in_parts=in_parts
+    )
 
 
 def search(
@@ -123,6 +133,7 @@ def search(
     *,
     capacity: float | None = None,
     num_partitions: int | None = None,
+    in_parts: bool = False,
     progress: Progress | None = None,
 ) -> list[Option]:
     """As `advise`, of latencies whose growth with the load is known.
@@ -131,6 +142,7 @@ def search(
         latencies: of `jgc.stragglers.with_load`.
         capacity: as in `advise`.
         num_partitions: as in `advise`.
+        in_parts: as in `advise`.
         progress: `progress(part, what)`, called as the search goes on.
 
     Raises:
@@ -156,7 +168,7 @@ def search(
             f"capacity must be at least {least:.4g}, an even share of the data, got "
             f"{most:g}"
         )
-    setting = Setting(latencies, most, n)
+    setting = Setting(latencies, most, n, in_parts)
     found: list[Candidate] = []
     for part, candidate in candidates(setting):
         found.append(candidate)
@@ -178,16 +190,13 @@ def search(
     # The first is waiting for all; what gains next to nothing comes after it.
     key = np.concatenate([[_WORTHWHILE], scores.relative[1:]])
     for i in np.argsort(key, kind="stable"):
-        plan, decoder, rule = built[i]
         seconds = float(effects[i].waited.mean())
         iterations = float(np.median(_iterations(times[i], effects[i]) / exact))
         options.append(
             Option(
                 name=chosen[i].name,
                 kind=chosen[i].kind,
-                plan=plan,
-                decoder=decoder,
-                rule=rule,
+                **built[i]._asdict(),
                 seconds_per_iteration=seconds,
                 relative_seconds=float(scores.relative[i]),
                 interval=_pair(scores.by_rounds[i]),

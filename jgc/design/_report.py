@@ -43,6 +43,7 @@ def advise_from_file(options: argparse.Namespace, workdir: Path) -> None:
         latencies,
         capacity=options.capacity,
         num_partitions=options.num_partitions,
+        in_parts=options.in_parts,
         progress=lambda part, what: show(0.6 * part, what),
     )
     compared = found[:_COMPARED]
@@ -63,13 +64,13 @@ def advise_from_file(options: argparse.Namespace, workdir: Path) -> None:
 
     workdir.mkdir(parents=True, exist_ok=True)
     best = found[0]
-    save_option(best.plan, best.decoder, best.rule, workdir / "option.npz")
+    save_option(best, workdir / "option.npz")
     numbers = as_json(found, compared, table, lost)
     write_atomically(workdir / "advice.json", json.dumps(numbers, indent=1) + "\n")
     written = ["option.npz", "advice.json", *_pictures(found, lost, latencies, workdir)]
     print(f"In {workdir.absolute()}: {', '.join(written)}")
     file = str(workdir / "option.npz")
-    print(f"Run it: plan, decoder, rule = jgc.design.load_option({file!r})")
+    print(f"Run it: option = jgc.design.load_option({file!r})")
 
 
 def headline(found: Sequence[Option]) -> str:
@@ -189,9 +190,8 @@ def as_json(
                 "seconds_per_iteration": _finite(o.seconds_per_iteration),
                 "relative_iterations": _finite(o.relative_iterations),
                 "load": o.plan.load,
-                "largest_share": float(
-                    o.plan.batch_sizes.max() / o.plan.num_partitions
-                ),
+                "largest_share": _largest_share(o),
+                "messages": o.plan.num_workers,
                 "num_partitions": o.plan.num_partitions,
                 "rule": o.rule.name,
                 "decoder": o.decoder.name,
@@ -211,6 +211,12 @@ def as_json(
             "lost_seconds_a_round": lost.seconds.tolist(),
         },
     }
+
+
+def _largest_share(option: Option) -> float:
+    if option.parts is not None:
+        return float(option.parts.share.max())
+    return float(option.plan.batch_sizes.max() / option.plan.num_partitions)
 
 
 def _finite(value: float) -> float | None:

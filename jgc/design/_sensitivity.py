@@ -54,7 +54,7 @@ def sensitivity(
     for column, (_, latencies) in enumerate(assumptions):
         effects = [wait_for_all(Setting(latencies, 1.0, num_partitions)).effect]
         for row, one in enumerate(options):
-            effects.append(played(latencies, one.plan, one.decoder, one.rule))
+            effects.append(played(latencies, one))
             if progress is not None:
                 done = column * len(options) + row + 1
                 progress(done / (len(options) * len(assumptions)))

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jgc.training._partitions import Batch, Partitions
-from jgc.training._reader import Place, Reader, open_reader
+from jgc.training._reader import Place, Placed, Reader, open_reader
 from jgc.training._sources import read_examples
 from jgc.training._state import run_keys
 
@@ -20,7 +20,7 @@ class Feed:
         self._key: Array | None = None
         self._name = b""
 
-    def read(self, key: Array, iteration: int) -> Batch:
+    def read(self, key: Array, iteration: int) -> Placed:
         """The batch of an iteration, counted from 0, of the run with this key."""
         if self._reader is None or key is not self._key:
             name = np.asarray(jax.random.key_data(key)).tobytes()

@@ -20,8 +20,9 @@ from jgc._extras import require
 from jgc.training._partitions import Batch, Partitions
 from jgc.training._sources import collect
 
-# What is done to a batch when it has been read.
-Place: TypeAlias = Callable[[Batch], Batch]
+# What is done to a batch when it has been read, and what comes of it.
+Placed: TypeAlias = Any
+Place: TypeAlias = Callable[[Batch], Placed]
 
 
 class Reader:
@@ -32,7 +33,7 @@ class Reader:
 
     def __init__(
         self,
-        batch_of: Callable[[int], Batch],
+        batch_of: Callable[[int], Placed],
         *,
         is_whole: bool,
         is_ahead: bool,
@@ -47,14 +48,14 @@ class Reader:
             close: called at the end.
         """
         self._batch_of = batch_of
-        self._whole: Batch | None = None
+        self._whole: Placed | None = None
         self._is_whole = is_whole
         self._is_ahead = is_ahead and not is_whole
         self._close = close
         self._thread = ThreadPoolExecutor(1, "jgc-reader")
-        self._next: tuple[int, Future[Batch]] | None = None
+        self._next: tuple[int, Future[Placed]] | None = None
 
-    def read(self, iteration: int) -> Batch:
+    def read(self, iteration: int) -> Placed:
         """The batch of an iteration: one after another are read ahead, any may be.
 
         Raises:
@@ -93,7 +94,7 @@ class Reader:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _submit(self, iteration: int) -> Future[Batch]:
+    def _submit(self, iteration: int) -> Future[Placed]:
         try:
             return self._thread.submit(self._batch_of, iteration)
         except RuntimeError:
@@ -140,7 +141,7 @@ def open_reader(
     threads = _checks.count("num_threads", threads)
     if hasattr(partitions.source, "take") or ahead == 0:
 
-        def batch_of(iteration: int) -> Batch:
+        def batch_of(iteration: int) -> Placed:
             return place(partitions.batch(key, iteration))
 
         def close() -> None:
@@ -151,7 +152,7 @@ def open_reader(
         size = len(partitions.size) * partitions.batch_size
         following = 0  # the example that comes next
 
-        def batch_of(iteration: int) -> Batch:
+        def batch_of(iteration: int) -> Placed:
             nonlocal following
             if following != iteration * size:
                 examples.set_state({"next_index": iteration * size})

@@ -124,6 +124,34 @@ def test_decoders_go_through_jit_as_data(name, masks):
     np.testing.assert_allclose(found, decoder(plan, masks[:, 5]), atol=1e-2)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda plan: decoders.fixed,
+        lambda plan: decoders.graph,
+        lambda plan: decoders.least_squares,
+        lambda plan: decoders.best_unbiased(plan, gradients=0.5),
+        lambda plan: decoders.two_track(plan, decoder=decoders.least_squares),
+    ],
+    ids=["fixed", "graph", "least squares", "best unbiased", "two tracks"],
+)
+def test_outside_jit_the_second_call_compiles_nothing(make, masks, caplog):
+    plan = PLANS["graph"]
+    designs = [make(plan) for _ in range(2)]
+
+    def compiled(decoder, masks):
+        caplog.clear()
+        with jax.log_compiles():
+            decoder(plan, masks)
+            decoder.coefficients(plan, masks)
+        return [one for one in caplog.messages if one.startswith("Compiling")]
+
+    jax.clear_caches()
+    assert len(compiled(designs[0], masks[:, 9])) >= 2
+    assert compiled(designs[0], masks[:, 9]) == []
+    assert compiled(designs[1], masks[:, 10]) == []
+
+
 def test_what_a_decoder_was_designed_with_is_no_constant():
     plan, traces = PLANS["interval"], []
     answered = np.arange(8) % 3 > 0

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 import jgc
-from jgc.design import Option, load_option, load_plan, rules, save_option, search
-from jgc.design._candidate import Setting, played
+from jgc.design import (
+    Option,
+    Runnable,
+    load_option,
+    load_plan,
+    rules,
+    save_option,
+    search,
+)
+from jgc.design._candidate import Setting, played, seconds_of
 from jgc.design._candidates import candidates
 from jgc.design._lost_seconds import lost_seconds
 from jgc.design._sensitivity import sensitivity
@@ -18,8 +26,7 @@ MIXED = trace(1 + 0.4 * TAILS * (1 + (np.arange(K) % 4 == 0)))
 
 
 def mean_seconds(option, latencies):
-    plan = option.plan
-    seconds = latencies.seconds(plan.batch_sizes / plan.num_partitions)
+    seconds = seconds_of(latencies, option.plan, option.parts)
     return rules.play(option.rule, seconds).waited.mean()
 
 
@@ -31,6 +38,7 @@ def test_the_public_signature():
         "recorded_load",
         "capacity",
         "num_partitions",
+        "in_parts",
     ]
 
 
@@ -64,18 +72,18 @@ def test_options_run_as_predicted():
 
 
 def test_sketches_are_what_is_built():
-    setting = Setting(with_load(MIXED, work_fraction=0.3), 1.0, None)
+    setting = Setting(with_load(MIXED, work_fraction=0.3), 1.0, None, in_parts=True)
     seen = set()
     for _, one in candidates(setting):
         if one.kind in seen and "d = 3" not in one.name:
             continue
         seen.add(one.kind)
-        built = played(setting.latencies, *one.build())
+        built = played(setting.latencies, one.build())
         if not one.kind.startswith("shares"):  # timed on other rounds
             np.testing.assert_allclose(one.effect.waited, built.waited, rtol=1e-5)
         np.testing.assert_allclose(one.effect.scale, built.scale, atol=2e-3)
         np.testing.assert_allclose(one.effect.sampling, built.sampling, atol=0.05)
-    assert len(seen) >= 9
+    assert len(seen) >= 11
 
 
 def test_free_data_is_copied_to_all():
@@ -130,6 +138,24 @@ def test_few_workers_and_few_rounds(k, rounds):
     assert any(o.name == "wait for all" for o in options)
 
 
+def test_what_a_late_worker_has_finished_is_used_where_it_sends_it():
+    options = jgc.advise(MIXED, work_fraction=0.8, in_parts=True)
+    best = options[0]
+    whole = next(o for o in options if o.parts is None)
+    assert best.relative_seconds < 0.9 * whole.relative_seconds
+    plan, parts = best.plan, best.parts
+    assert plan.num_workers == parts.worker.size == plan.edge_worker.size
+    assert (
+        best.decoder(plan, np.ones(plan.num_workers, bool)).shape == parts.share.shape
+    )
+    latencies = with_load(MIXED, work_fraction=0.8)
+    assert mean_seconds(best, latencies) == pytest.approx(best.seconds_per_iteration)
+    # Nothing is gained where the seconds are no work: all of a worker comes at once.
+    idle = jgc.advise(MIXED, work_fraction=0.0, in_parts=True)
+    without = jgc.advise(MIXED, work_fraction=0.0)
+    assert idle[0].relative_seconds > 0.95 * without[0].relative_seconds
+
+
 @pytest.mark.parametrize("n", [5, K, 40])
 def test_partitions_that_are_cut_already(n):
     for option in jgc.advise(MIXED, work_fraction=0.2, num_partitions=n):
@@ -170,12 +196,17 @@ def test_bad_input(options, message):
 
 def test_option_file(tmp_path):
     path = tmp_path / "option.npz"
-    for option in jgc.advise(MIXED, work_fraction=0.3):
-        save_option(option.plan, option.decoder, option.rule, path)
-        plan, decoder, rule = load_option(path)
+    for option in jgc.advise(MIXED, work_fraction=0.3, in_parts=True):
+        save_option(option, path)
+        plan, decoder, rule, parts = load_option(path)
         assert decoder is option.decoder
-        seconds, answered = rule(MIXED.latencies[0])
-        wanted, who = option.rule(MIXED.latencies[0])
+        came = MIXED.latencies[0]
+        if option.parts is not None:
+            np.testing.assert_array_equal(parts.worker, option.parts.worker)
+            np.testing.assert_array_equal(parts.share, option.parts.share)
+            came = came[parts.worker]
+        seconds, answered = rule(came)
+        wanted, who = option.rule(came)
         assert seconds == wanted
         np.testing.assert_array_equal(answered, who)
         np.testing.assert_array_equal(
@@ -188,7 +219,7 @@ def test_option_file(tmp_path):
         load_option(path)
     mine = jgc.decoders.from_function(lambda plan, answered: answered * 1.0)
     with pytest.raises(ValueError, match="decoder must be one of"):
-        save_option(plan, mine, rule, path)
+        save_option(Runnable(plan, mine, rule), path)
 
 
 def test_seconds_lost_add_up_to_the_wait_beyond_the_median():

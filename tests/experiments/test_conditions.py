@@ -11,7 +11,7 @@ from experiments.train.paths import policy_of
 from experiments.train.runs import design, make_job
 from experiments.train.specs import RunSpec, list_runs
 from experiments.train.tasks.logistic import make_task
-from jgc.design import rules, save_option, save_plan
+from jgc.design import Runnable, rules, save_option, save_plan
 
 P = (0.1, 0.2, 0.3, 0.4)
 GIVEN = RunSpec("interval", None, 0)
@@ -206,7 +206,7 @@ def advised(config, tmp_path):
     plan = jgc.codes.fractional_repetition(P, num_partitions=6, replication=2)
     rule = rules.coverage(plan)
     option = tmp_path / "option.npz"
-    save_option(plan, jgc.decoders.representative, rule, option)
+    save_option(Runnable(plan, jgc.decoders.representative, rule), option)
     seconds = np.random.default_rng(0).uniform(1, 2, size=(40, 4))
     seconds[:, 3] += 9
     np.savetxt(
