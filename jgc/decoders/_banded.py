@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jgc.decoders._blocks import in_blocks
-from jgc.decoders._ridge import STEPS, ridge
+from jgc.decoders._ridge import STEPS
 
 # A step of a recursion costs about as much for one lane as for this many.
 _LANES = 256
@@ -37,6 +37,7 @@ def solve_banded(
     band: Float[Array, "k diagonals"],
     rhs: Float[Array, "sides k"],
     scale: Float[Array, "k trials"],
+    shift: float,
 ) -> Float[Array, "sides k trials"]:
     """As `ridge.solve_subsets`, for K_{i, i−d} = band[i, d].
 
@@ -44,9 +45,10 @@ def solve_banded(
         band: the diagonal and w lower diagonals of K; 0 where i < d.
         rhs: each b, in the range of K.
         scale: s, 0 outside the subsets.
+        shift: λ.
     """
     return in_blocks(
-        lambda part: _solve_block(band, rhs, part),
+        lambda part: _solve_block(band, rhs, part, shift),
         scale,
         size=_BLOCK // rhs.shape[0],
     )
@@ -56,10 +58,10 @@ def _solve_block(
     band: Float[Array, "k diagonals"],
     rhs: Float[Array, "sides k"],
     scale: Float[Array, "k trials"],
+    shift: float,
 ) -> Float[Array, "sides k trials"]:
     scaled = _scaled(band, scale)
-    shift = jnp.where(scale > 0, ridge(band.dtype), 1)
-    factor = _factored(scaled.at[:, 0].add(shift))
+    factor = _factored(scaled.at[:, 0].add(jnp.where(scale > 0, shift, 1)))
     target = scale[:, None] * rhs.T[:, :, None]
     y = factor.solve(target)
     for _ in range(STEPS - 1):

@@ -12,7 +12,7 @@ from jgc._plan import CodingPlan
 from jgc._pytree import pytree
 from jgc.decoders._banded import solve_banded
 from jgc.decoders._decoder import Decoder, Mask, Weights, float_dtype
-from jgc.decoders._ridge import solve_subsets
+from jgc.decoders._ridge import ridge, solve_subsets
 from jgc.decoders._structure import Structure, structure_of
 
 
@@ -79,7 +79,8 @@ least_squares = LeastSquares()
 
 def _solve(matrix: Float[Array, "k n"], scale: Float[Array, "k trials"]) -> Array:
     gram = jnp.matmul(matrix, matrix.T, precision=jax.lax.Precision.HIGHEST)
-    return solve_subsets(gram, matrix.sum(axis=1)[None], scale)[0]
+    sums = matrix.sum(axis=1)[None]
+    return solve_subsets(gram, sums, scale, ridge(matrix.dtype))[0]
 
 
 def _solve_structured(
@@ -103,6 +104,7 @@ def _solve_structured(
             product = (matrix[d:] * matrix[:-d]).sum(axis=1)
             diagonals.append(jnp.pad(product, (d, 0)))
         band = jnp.stack(diagonals, axis=1)
-        solved = solve_banded(band, matrix.sum(axis=1)[None], scale)[0]
+        sums = matrix.sum(axis=1)[None]
+        solved = solve_banded(band, sums, scale, ridge(matrix.dtype))[0]
     each = solved / jnp.where(scale > 0, scale, 1)
     return each[group] * answered

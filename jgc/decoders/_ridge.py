@@ -36,6 +36,7 @@ def solve_subsets(
     gram: Float[Array, "k k"],
     rhs: Float[Array, "sides k"],
     scale: Float[Array, "k trials"],
+    shift: float,
 ) -> Float[Array, "sides k trials"]:
     """The y of least norm with (sKs) y = s b, 0 where s = 0, per column s of `scale`.
 
@@ -43,6 +44,7 @@ def solve_subsets(
         gram: K, with diagonal entries 1, or 0 for workers without data.
         rhs: each b, in the range of K.
         scale: s ≥ 0; 1 on a subset and 0 elsewhere, or √m for m rows in place of one.
+        shift: λ, at least `ridge` of the precision.
     """
     k, trials = scale.shape
     batch = max(1, min(trials, _FACTOR_ENTRIES // (k * max(k, rhs.shape[0]))))
@@ -51,7 +53,7 @@ def solve_subsets(
     is_much = k >= _SMALLEST_COMPACTED and k**3 * trials >= _LEAST_WORK
     steps = _SIZE_STEPS if is_much else 1
     solved = jax.lax.map(
-        lambda scales: _solve_batch(gram, rhs, scales, steps=steps), columns
+        lambda scales: _solve_batch(gram, rhs, scales, shift, steps=steps), columns
     )
     return jnp.moveaxis(solved.reshape(-1, k, rhs.shape[0])[:trials], 0, 2).swapaxes(
         0, 1
@@ -63,18 +65,24 @@ def ridge(dtype: jnp.dtype) -> float:
     return float(jnp.finfo(dtype).eps) ** (2 / 3)
 
 
-def _solve_batch(gram: Array, rhs: Array, scales: Array, *, steps: int) -> Array:
+def _solve_batch(
+    gram: Array, rhs: Array, scales: Array, shift: float, *, steps: int
+) -> Array:
     """As `solve_subsets`, (trials, k, sides) for scales (trials, k), as in LAPACK."""
     k = gram.shape[0]
     sizes = np.ceil(k * np.arange(1, steps + 1) / steps).astype(int)
     largest = (scales > 0).sum(axis=1).max()
-    branches = [partial(_solve_batch_of_size, size=int(size)) for size in sizes]
+    branches = [
+        partial(_solve_batch_of_size, shift=shift, size=int(size)) for size in sizes
+    ]
     return jax.lax.switch(
         jnp.searchsorted(jnp.asarray(sizes), largest), branches, gram, rhs, scales
     )
 
 
-def _solve_batch_of_size(gram: Array, rhs: Array, scales: Array, *, size: int) -> Array:
+def _solve_batch_of_size(
+    gram: Array, rhs: Array, scales: Array, *, shift: float, size: int
+) -> Array:
     dtype = gram.dtype
     # Members first; what follows them up to `size` are rows of the identity.
     chosen = jnp.argsort(scales <= 0, axis=1, stable=True)[:, :size]
@@ -82,9 +90,9 @@ def _solve_batch_of_size(gram: Array, rhs: Array, scales: Array, *, size: int) -
     pair = scale[:, :, None] * scale[:, None, :]
     matrix = pair * gram[chosen[:, :, None], chosen[:, None, :]]
     eye = jnp.eye(size, dtype=dtype)
-    shift = jnp.where(scale > 0, ridge(dtype), 1)
+    diagonal = jnp.where(scale > 0, shift, 1)
     factor = jnp.linalg.cholesky(
-        matrix + shift[:, :, None] * eye, symmetrize_input=False
+        matrix + diagonal[:, :, None] * eye, symmetrize_input=False
     )
 
     def solve(b: Array) -> Array:

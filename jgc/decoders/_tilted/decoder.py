@@ -25,8 +25,8 @@ class Design:
         multipliers: λ (n,) of E[c] = 1, or of the trade between bias and variance.
         error: E‖g − ĝ‖², for the gradients and the stragglers that it is designed for.
         standard_error: of `error`; 0 unless masks were sampled.
-        bias: E[c_j] − 1 (n,): 0 where the law of who answers is known whole, and what
-            fresh masks showed where it was sampled.
+        bias: E[c_j] − 1 (n,): 0 to rounding where the law of who answers is known
+            whole and no bias is wanted; what fresh masks showed where it was sampled.
         bias_standard_error: of each entry of `bias`.
         num_masks: that E[c] was computed over.
         method: "enumeration", "recorded" or "sampled".

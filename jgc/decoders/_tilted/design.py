@@ -18,17 +18,17 @@ formed where that is small, by conjugate gradients over the masks otherwise.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from jgc.decoders._tilted.decoder import combined
 from jgc.decoders._tilted.law import Law, masks_at_once
-from jgc.decoders._tilted.projections import Projection, Side, System
+from jgc.decoders._tilted.projections import System
 
 # H̃ is formed where masks × size × targets are at most this many numbers.
 _LARGEST_FORMED = 1 << 24
@@ -54,19 +54,10 @@ class Tilt(NamedTuple):
         """λ (m,)."""
         return (1 - system.similarity) * self.direction + self.level * system.target
 
-    def error(self, system: System) -> float:
-        """E‖g − ĝ‖² = λᵀm − 2 (Gτ)ᵀm + τᵀGτ; for an unbiased one τᵀλ − τᵀGτ."""
-        target, norm = system.target, _norm(system)
-        size = target @ target
-        reached = target @ self.mean
-        # (Gτ)ᵀ(1 − m) first: what is left is as small as the bias.
-        second = self.multipliers(system) @ self.mean
-        return float(second - norm * size + 2 * norm * (size - reached))
-
 
 @dataclass(eq=False)
 class Response:
-    """How E[c] responds to λ̃ and γ, over the masks of a law.
+    """How C responds to λ̃ and γ, over the masks of a law.
 
     Attributes:
         system: the plan and its gradients.
@@ -75,50 +66,97 @@ class Response:
 
     system: System
     batches: list[tuple[Bool[np.ndarray, "k B"], Float[np.ndarray, " B"]]]
-    _known: dict[int, Float[np.ndarray, "sides m"]] = field(default_factory=dict)
 
-    def __call__(
-        self, directions: Float[np.ndarray, "sides m"], levels: Float[np.ndarray, " s"]
-    ) -> Float[np.ndarray, "sides m"]:
-        """E[c] of each."""
+    @property
+    def is_small(self) -> bool:
+        """Whether H̃ is worth forming."""
+        trials = sum(probability.size for _, probability in self.batches)
+        rows, targets = self.system.rows.shape
+        return targets * rows * trials <= _LARGEST_FORMED
+
+    def mean(self, direction: Vector, level: float) -> Vector:
+        """E[c], in the coordinates of the system."""
+        if self.is_small:
+            return np.append(direction, level) @ self.formed
+        if not direction.any():
+            return level * self._mean_of_level
+        return self._mean(direction, level)
+
+    def moments(self, direction: Vector, level: float) -> tuple[Vector, float]:
+        """E[c] − 1 of the n partitions, and E‖g − ĝ‖²."""
+        system = self.system
+        bias: Vector = np.zeros(system.target.size)
+        error = 0.0
+        for index, (_, probability) in enumerate(self.batches):
+            c = system.coefficients(
+                system.rows.T @ self._solution(index, direction, level)
+            )
+            bias += (c - 1) @ probability
+            error += float(system.squared_errors(c) @ probability)
+        return bias, error
+
+    @cached_property
+    def formed(self) -> Float[np.ndarray, "sides m"]:
+        """H̃, and h in the last row."""
+        mean = sum(
+            solutions @ probability
+            for solutions, (_, probability) in zip(
+                self._units, self.batches, strict=True
+            )
+        )
+        return (self.system.rows.T @ np.asarray(mean).T).T
+
+    @cached_property
+    def _mean_of_level(self) -> Vector:
+        """H."""
+        return self._mean(np.zeros(self.system.target.size), 1.0)
+
+    def _mean(self, direction: Vector, level: float) -> Vector:
+        return self.system.rows.T @ sum(
+            self._solution(index, direction, level) @ probability
+            for index, (_, probability) in enumerate(self.batches)
+        )
+
+    def _solution(
+        self, index: int, direction: Vector, level: float
+    ) -> Float[np.ndarray, "size B"]:
+        """Of one batch."""
+        if self.is_small:
+            own = np.append(direction, level)
+            return np.tensordot(own, self._units[index], axes=1)
+        return self._solved(index, direction[None], np.array([level]))[0]
+
+    @cached_property
+    def _units(self) -> list[Float[np.ndarray, "sides size B"]]:
+        """Solutions of each unit λ̃, and of γ = 1 in the last row."""
+        size = self.system.target.size
+        levels = np.append(np.zeros(size), 1.0)
+        return [
+            self._solved(index, np.eye(size + 1, size), levels)
+            for index in range(len(self.batches))
+        ]
+
+    def _solved(
+        self,
+        index: int,
+        directions: Float[np.ndarray, "sides m"],
+        levels: Float[np.ndarray, " sides"],
+    ) -> Float[np.ndarray, "sides size B"]:
         system = self.system
         with jax.enable_x64(True):
-            tilts = jnp.asarray((system.rows @ directions.T).T)
-            common = jnp.asarray(system.rows @ system.target)
-            mean = sum(
-                np.asarray(
-                    _mean_solution(
-                        system.projection,
-                        tilts,
-                        common,
-                        jnp.asarray(levels, float),
-                        jnp.asarray(system.similarity, float),
-                        masks,
-                        probability,
-                    )
+            return np.asarray(
+                _combined(
+                    system.projection,
+                    (system.rows @ directions.T).T,
+                    system.rows @ system.target,
+                    levels,
+                    system.similarity,
+                    self.batches[index][0],
                 )
-                for masks, probability in self.batches
             )
-        return (system.rows.T @ np.asarray(mean).T).T
 
-    def of_one(self, direction: Vector, level: float) -> Vector:
-        """E[c] of one."""
-        if not direction.any():
-            return level * self._columns(0)[0]
-        return self(direction[None], np.array([level]))[0]
 
-    def formed(self, direction: Vector, level: float) -> Vector:
-        """E[c] of one, by the matrix H̃ and h."""
-        columns = self._columns(self.system.target.size)
-        return columns[:-1].T @ direction + level * columns[-1]
-
-    def _columns(self, size: int) -> Float[np.ndarray, "sides m"]:
-        """H̃ (where `size` is m), and h in the last row."""
-        if size not in self._known:
-            sides = np.eye(size + 1, self.system.target.size)
-            sides[-1] = 0
-            self._known[size] = self(sides, np.append(np.zeros(size), 1.0))
-        return self._known[size]
+_combined = jax.jit(combined)
 
 
 def response_of(system: System, law: Law) -> Response:
@@ -138,20 +176,6 @@ def response_of(system: System, law: Law) -> Response:
     )
 
 
-@jax.jit
-def _mean_solution(
-    projection: Projection,
-    tilts: Side,
-    common: Float[Array, " size"],
-    levels: Float[Array, " sides"],
-    similarity: Array,
-    masks: Bool[Array, "k B"],
-    probability: Float[Array, " B"],
-) -> Float[Array, "sides size"]:
-    solution = combined(projection, tilts, common, levels, similarity, masks)
-    return solution @ probability
-
-
 def solve(
     response: Response, *, noise_ratio: float, tolerance: float, diagonal: Vector
 ) -> Tilt:
@@ -166,8 +190,8 @@ def solve(
     system = response.system
     m, norm = system.target.size, _norm(system)
     if noise_ratio == 1:
-        zero = np.zeros((1, m))
-        return Tilt(zero[0], norm, response(zero, np.array([norm]))[0])
+        zero = np.zeros(m)
+        return Tilt(zero, norm, response.mean(zero, norm))
     mu = 0.0 if np.isinf(noise_ratio) else 1 / (noise_ratio - 1)
     return _solve(response, np.zeros(m), (1 + mu) * norm, mu, tolerance, diagonal)
 
@@ -182,9 +206,7 @@ def corrected(
 ) -> Tilt:
     """Moves E[c] by what fresh masks show it to be off, as `response` would have it."""
     system = response.system
-    mean = np.mean(
-        [one(tilt.direction[None], np.array([tilt.level]))[0] for one in fresh], axis=0
-    )
+    mean = np.mean([one.mean(tilt.direction, tilt.level) for one in fresh], axis=0)
     lacks = system.target - mean
     along = _norm(system) / (system.target @ system.target) * (system.target @ lacks)
     change = _solve(response, lacks, along, 0.0, tolerance, diagonal)
@@ -213,9 +235,7 @@ def _solve(
     rho, target = system.similarity, system.target
     m, size, norm = target.size, target @ target, _norm(system)
 
-    is_small = _is_small(response)
-    respond = response.formed if is_small else response.of_one
-    h = respond(np.zeros(m), 1.0)
+    h = response.mean(np.zeros(m), 1.0)
     bottom = mu + norm / size * (target @ h)
     beta = norm / size * (1 - rho) / bottom
     level_at_0 = along / bottom
@@ -227,30 +247,28 @@ def _solve(
 
     def apply(x: Vector) -> Vector:
         x = project(x)
-        return mu * x + project(respond(x, 0.0)) - beta * ph * (ph @ x)
+        return mu * x + project(response.mean(x, 0.0)) - beta * ph * (ph @ x)
 
     b = project(across) - level_at_0 * ph
-    if is_small:
-        direction = project(_least_solution(np.stack([apply(e) for e in np.eye(m)]), b))
+    if response.is_small:
+        # What P leaves of H̃ may be rounding alone, as where all messages are parallel.
+        size_of_response = np.abs(response.formed).max() + mu
+        matrix = np.stack([apply(e) for e in np.eye(m)])
+        direction = project(_least_solution(matrix, b, size_of_response))
     else:
         direction = _conjugate_gradients(
             apply, b, lambda r: project(project(r) / (diagonal + mu)), tolerance
         )
     level = level_at_0 - beta * (h @ direction)
-    return Tilt(direction, float(level), respond(direction, level))
+    return Tilt(direction, float(level), response.mean(direction, level))
 
 
-def _is_small(response: Response) -> bool:
-    """Whether H̃ is worth forming."""
-    trials = sum(probability.size for _, probability in response.batches)
-    rows, targets = response.system.rows.shape
-    return targets * rows * trials <= _LARGEST_FORMED
-
-
-def _least_solution(matrix: Float[np.ndarray, "m m"], b: Vector) -> Vector:
-    """Of least norm; `matrix` is symmetric and definite on its range."""
+def _least_solution(
+    matrix: Float[np.ndarray, "m m"], b: Vector, scale: float
+) -> Vector:
+    """Of least norm; `matrix` is symmetric and made of numbers of this scale."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    kept = np.abs(values) > 1e-13 * matrix.shape[0] * np.abs(values).max(initial=0)
+    kept = np.abs(values) > 1e-13 * matrix.shape[0] * scale
     vectors = vectors[:, kept]
     return vectors @ (vectors.T @ b / values[kept])
 

@@ -6,6 +6,17 @@ of such projections. They use what the code offers: groups of parallel messages 
 one, overlaps in a band take O(k), graph codes go by components, anything else by
 Cholesky factors.
 
+Those by factors are Σ φ(σ²) of the directions of the rows in I, with σ the singular
+values and φ = 1 − (λ/(λ + σ²))² in place of 1 (`jgc.decoders._ridge`): that is
+(RRᵀ)_I + N in place of (RRᵀ)_I, with 0 ≤ N ≤ λ/2, as if messages had a noise. What only
+the difference of messages that look alike tells, below √λ, is passed over. Weights are
+therefore not those of the pseudo-inverse, which has 1/σ there: the smallest σ of a
+chain of overlapping workers is about the product of their overlaps, 1e-10 at 100
+workers, and which of those count as 0 is a matter of its tolerance. A decoder projects
+with the λ of the precision that it was designed in, also where it runs in a finer one,
+and a group counts the same however many of it answered, so that what is designed
+without a bias has none.
+
 A projection knows a target by its side: the inner products with the unit rows (or the
 target itself, for graphs). What `solve` returns is linear in it.
 """
@@ -23,7 +34,8 @@ from jgc._plan import AnyArray, CodingPlan
 from jgc._pytree import pytree
 from jgc.decoders import _graph
 from jgc.decoders._banded import solve_banded
-from jgc.decoders._ridge import solve_subsets
+from jgc.decoders._decoder import float_dtype
+from jgc.decoders._ridge import ridge, solve_subsets
 from jgc.decoders._structure import Structure, encoding_rows
 from jgc.gradients import Gradients
 
@@ -66,12 +78,14 @@ class RowProjection:
         inverse_norm: 1/‖row‖ of each worker, 0 where it holds nothing.
         matrix: the Gram matrix (groups, groups), or its band (groups, w + 1).
         is_banded: which of the two.
+        shift: λ.
     """
 
     group: Int[AnyArray, " k"]
     inverse_norm: Float[AnyArray, " k"]
     matrix: Float[AnyArray, "groups columns"]
     is_banded: bool = field(metadata={"static": True})
+    shift: float = field(metadata={"static": True})
 
     @property
     def num_workers(self) -> int:
@@ -79,11 +93,11 @@ class RowProjection:
         return self.group.shape[-1]
 
     def solve(self, sides: Side, answered: Bool[Array, "k trials"]) -> Solution:
-        # m equal rows are one of √m times the length.
-        scale = jnp.sqrt(self._counts(answered, sides.dtype))
-        matrix = jnp.asarray(self.matrix, sides.dtype)
+        dtype = sides.dtype
+        here = (self._counts(answered, dtype) > 0).astype(dtype)
+        matrix = jnp.asarray(self.matrix, dtype)
         solver = solve_banded if self.is_banded else solve_subsets
-        return scale * solver(matrix, sides, scale)
+        return solver(matrix, sides, here, max(self.shift, ridge(dtype)))
 
     def weights(
         self, solution: Float[Array, "size trials"], answered: Bool[Array, "k trials"]
@@ -156,6 +170,7 @@ class System(NamedTuple):
         target: τ (m,), the full gradient.
         similarity: ρ.
         factor: the symmetric F with FF = G of a Gram matrix; None otherwise.
+        gram: the Gram matrix as it was given, with nothing added.
     """
 
     projection: RowProjection | GraphProjection
@@ -163,16 +178,27 @@ class System(NamedTuple):
     target: Float[np.ndarray, " m"]
     similarity: float
     factor: Float[np.ndarray, "n n"] | None = None
+    gram: Float[np.ndarray, "n n"] | None = None
 
     def multipliers(self, coordinates: Float[np.ndarray, " m"]) -> np.ndarray:
         """λ (n,) of u = Aλ."""
         return coordinates if self.factor is None else self.factor @ coordinates
 
-    def coefficients(self, coordinates: Float[np.ndarray, " m"]) -> np.ndarray:
-        """C (n,) of Fᵀc."""
+    def coefficients(self, coordinates: Float[np.ndarray, "m ..."]) -> np.ndarray:
+        """C (n, ...) of Fᵀc."""
         if self.factor is None:
             return coordinates
         return np.linalg.solve(self.factor, coordinates)
+
+    def squared_errors(
+        self, coefficients: Float[np.ndarray, "n trials"]
+    ) -> Float[np.ndarray, " trials"]:
+        """(c − 1)ᵀG(c − 1), of the Gram matrix that was given."""
+        off = coefficients - 1
+        if self.gram is not None:
+            return np.einsum("jt,jt->t", off, self.gram @ off)
+        rho = self.similarity
+        return (1 - rho) * (off**2).sum(axis=0) + rho * off.sum(axis=0) ** 2
 
 
 def system_of(plan: CodingPlan, gradients: Gradients, structure: Structure) -> System:
@@ -208,11 +234,14 @@ def system_of(plan: CodingPlan, gradients: Gradients, structure: Structure) -> S
     else:
         matrix = overlap.toarray()
     return System(
-        RowProjection(group, inverse, matrix, bandwidth is not None),
+        RowProjection(
+            group, inverse, matrix, bandwidth is not None, ridge(float_dtype())
+        ),
         unit,
         target,
         rho,
         factor,
+        gradients.matrix,
     )
 
 
