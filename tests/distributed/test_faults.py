@@ -198,7 +198,7 @@ def test_a_deadline_follows_processes_that_become_half_as_fast(pool):
     assert (waited[9:] > 0.8 * 1.2).all(), waited
     until = np.array([report.details.until for report in reports])
     assert until[0] == pytest.approx(30)  # nothing was known
-    assert np.median(np.abs(until - waited)[1:]) < 0.1, until  # it set the length
+    assert np.median(np.abs(until - waited)[1:]) < 0.3, until  # it set the length
     assert_is_simulated(state, [report.answered for report in reports])
 
 
