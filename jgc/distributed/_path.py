@@ -196,10 +196,10 @@ class _Driver:
             model_state=structs[1],
             chunk_size=options.chunk_size,
         )
-        size, dtype = vector_of(state.params)
+        size, _ = vector_of(state.params)
         message, _, outputs = jax.eval_shape(
             message_function(work),
-            jax.ShapeDtypeStruct((size,), dtype),
+            state.params,
             state.model_state,
             key,
             few,
@@ -293,8 +293,8 @@ class _Driver:
         """Sends the parameters out; also returns the key of the run."""
         iteration, pool = int(state.iteration), self._options.pool
         question = Question(
-            np.asarray(_ravel(state.params)),
-            jax.tree.map(np.asarray, state.model_state),
+            jax.device_get(state.params),
+            jax.device_get(state.model_state),
             np.asarray(jax.random.key_data(state.key)),
             iteration,
         )
@@ -331,7 +331,6 @@ class _Driver:
         return losses, others, is_known
 
 
-_ravel = jax.jit(lambda tree: ravel_pytree(tree)[0])
 _observed = jax.jit(observed)
 
 

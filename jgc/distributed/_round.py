@@ -29,6 +29,11 @@ class Details(NamedTuple):
         computed: of these, seconds that the worker spent on it (k,); the rest it waited
             for Ray, for the network and for its turn. NaN where no answer came.
         waited: seconds spent waiting for workers.
+        until: seconds after sending the parameters at which the policy would have ended
+            the wait, as it said when it was last asked and went on: the deadline that
+            an adaptive rule has come to. Infinite where it waits for answers alone.
+        probabilities: p of the code in use, which is re-designed where p is followed
+            (k,).
         rejected: messages that were not sound, or tasks that raised.
         dropped: messages or failures of earlier iterations, which came too late.
         lost: workers that died or hung, and messages that went down with a node.
@@ -39,6 +44,8 @@ class Details(NamedTuple):
     latencies: Float[np.ndarray, " k"]
     computed: Float[np.ndarray, " k"]
     waited: float
+    until: float
+    probabilities: Float[np.ndarray, " k"]
     rejected: int
     dropped: int
     lost: int
@@ -86,6 +93,7 @@ class Round:
         self._dropped = self._lost = self._received = 0
         self._began = time.perf_counter()
         self._waited = self._ended = 0.0
+        self._until = np.inf
 
     @property
     def answered(self) -> Bool[np.ndarray, " k"]:
@@ -102,6 +110,8 @@ class Round:
             self._latencies,
             computed,
             self._waited,
+            self._until,
+            np.asarray(self._plan.straggler_probabilities),
             len(self._rejections),
             self._dropped,
             self._lost,
@@ -161,6 +171,8 @@ class Round:
             left = self._policy(
                 Waiting(self._plan, self.answered, elapsed, seen, self._past)
             )
+            if left > 0:
+                self._until = elapsed + left
             # Once more after the last wait: what has come by then counts.
             for event in self._pool.events(max(left, 0.0)):
                 self._take(event)

@@ -27,6 +27,7 @@ class WorkerView(NamedTuple):
     Attributes:
         worker: its number.
         answered: the share of these iterations in which it answered; NaN if none.
+        probability: p that the code in use has for it; NaN before the first iteration.
         latency: median seconds to its answers; NaN if it gave none.
         computed: median seconds that it worked on them.
         between: the median of what is left: Ray, the network, its turn.
@@ -36,6 +37,7 @@ class WorkerView(NamedTuple):
 
     worker: int
     answered: float
+    probability: float
     latency: float
     computed: float
     between: float
@@ -60,7 +62,8 @@ class Watch:
             num_workers: k.
             window: iterations that medians and shares look back on.
             names: of the workers, such as their hosts; none: their numbers.
-            policy: what is waited for, in words, for the head of the table.
+            policy: what is waited for, in words, for the head of the table: of a rule
+                its `name`.
 
         Raises:
             ValueError: a count below 1, or names for other workers.
@@ -76,6 +79,7 @@ class Watch:
         self._waited = 0.0
         self._seconds = 0.0
         self._lost_workers = 0
+        self._similarity = float("nan")
 
     def observe(self, report: Report) -> None:
         """Takes in the report of an iteration of the Ray path.
@@ -95,6 +99,7 @@ class Watch:
         self._waited += details.waited
         self._seconds += report.seconds
         self._lost_workers += details.lost
+        self._similarity = report.similarity
 
     def workers(self) -> list[WorkerView]:
         """All workers, those first to which the most seconds were lost."""
@@ -102,6 +107,9 @@ class Watch:
         latencies = np.array([d.latencies for d in self._recent]).reshape(-1, self._k)
         computed = np.array([d.computed for d in self._recent]).reshape(-1, self._k)
         is_slow = slow(asked, latencies)
+        probabilities = np.full(self._k, np.nan)
+        if self._recent:
+            probabilities = self._recent[-1].probabilities
         views = []
         for worker in np.argsort(-self._lost, kind="stable"):
             own = asked[:, worker]
@@ -112,6 +120,7 @@ class Watch:
                 WorkerView(
                     worker=int(worker),
                     answered=float(came.sum() / own.sum()) if own.any() else np.nan,
+                    probability=float(probabilities[worker]),
                     latency=_median(latency),
                     computed=_median(work),
                     between=_median(latency - work),
@@ -134,7 +143,14 @@ class Watch:
             f"each, of which {self._waited / self._iterations:.3g} s waiting; "
             f"{self._lost_workers} workers or messages lost"
         )
-        return f"{line}; waits {self._policy}" if self._policy else line
+        if self._policy:
+            line += f"; waits {self._policy}"
+        until = self._recent[-1].until
+        if np.isfinite(until):
+            line += f"; the last until {until:.3g} s at most"
+        if np.isfinite(self._similarity):
+            line += f"; ρ {self._similarity:.3g}"
+        return line
 
     def table(self) -> Any:
         """A `rich.table.Table`, such as for `rich.live.Live`.
@@ -156,6 +172,7 @@ class Watch:
             (
                 self._names[view.worker],
                 "-" if np.isnan(view.answered) else f"{view.answered:.0%}",
+                "-" if np.isnan(view.probability) else f"{view.probability:.3g}",
                 *(
                     "-" if np.isnan(seconds) else f"{seconds:.3g}"
                     for seconds in (view.latency, view.computed, view.between)
@@ -165,6 +182,26 @@ class Watch:
             )
             for view in self.workers()
         ]
+
+    def scalars(self) -> dict[str, float]:
+        """Numbers of the last iteration by name, for TensorBoard's `add_scalar`.
+
+        Those that are not known are left out: ρ where it is not followed, the deadline
+        where there is none, the latency of a worker that did not answer.
+        """
+        if not self._recent:
+            return {}
+        last = self._recent[-1]
+        numbers = {
+            "waited": last.waited,
+            "until": last.until,
+            "similarity": self._similarity,
+        }
+        columns = {"latency": last.latencies, "p": last.probabilities}
+        for column, values in {**columns, "lost": self._lost}.items():
+            for name, value in zip(self._names, values, strict=True):
+                numbers[f"{column}/{name}"] = value
+        return {n: float(value) for n, value in numbers.items() if np.isfinite(value)}
 
     def write_html(self, path: Path) -> None:
         """Writes a page that needs nothing else: the table, and recent latencies."""
@@ -177,6 +214,7 @@ class Watch:
 HEADINGS = (
     "worker",
     "answered",
+    "p",
     "latency, s",
     "computing, s",
     "between, s",

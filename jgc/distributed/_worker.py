@@ -51,13 +51,13 @@ class Question:
     """What a round's messages are asked for with.
 
     Attributes:
-        params: as one vector.
-        model_state: of the model, leaves as NumPy arrays.
+        params: leaves as NumPy arrays.
+        model_state: of the model, the same.
         key: of the run, `jax.random.key_data`.
         iteration: from 0.
     """
 
-    params: Float[np.ndarray, " size"]
+    params: Params
     model_state: ModelState
     key: np.ndarray
     iteration: int
@@ -84,9 +84,10 @@ class Worker:
         encode = work.codec.encode
         # Compiled, what changes nothing would copy the message.
         self._encode = encode if work.codec == full() else jax.jit(encode)
-        zeros = np.zeros(*vector_of(work.params))
-        state = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), work.model_state)
-        self._blank = Question(zeros, state, np.zeros(0), 0)
+        params, state = jax.tree.map(
+            lambda s: np.zeros(s.shape, s.dtype), (work.params, work.model_state)
+        )
+        self._blank = Question(params, state, np.zeros(0), 0)
 
     def take(
         self,
@@ -242,17 +243,18 @@ def message_function(work: Work) -> Callable[..., Any]:
     their other outputs. The coefficients are an argument: a code that was re-designed
     needs no compilation.
     """
-    _, unravel = ravel_pytree(
-        jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), work.params)
-    )
 
     @jax.jit
     def message(
-        params: Any, model_state: ModelState, key: Any, batch: Batch, coefficients: Any
+        params: Params,
+        model_state: ModelState,
+        key: Any,
+        batch: Batch,
+        coefficients: Any,
     ) -> Any:
         found = coded_gradient(
             work.loss,
-            unravel(params),
+            params,
             batch,
             coefficients,
             key=key,

@@ -91,6 +91,38 @@ def test_weights_are_those_of_the_straightforward_version(name):
         np.testing.assert_allclose(c, expected, atol=1e-5)
 
 
+def test_rows_that_nearly_depend_on_one_another_decide_no_rank():
+    k = 100
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.05, 0.3, k)
+    plan = codes.interval(p, num_partitions=k)
+    decoder = decoders.best_unbiased(
+        plan, gradients=0.5, key=jax.random.key(0), num_masks=500
+    )
+    masks = rng.random((k, 100)) >= p[:, None]
+    with jax.enable_x64(True):
+        c = np.asarray(decoder.coefficients(plan, masks))
+    values, vectors = np.linalg.eigh(gradients.similar(0.5).gram_matrix(k))
+    factor = vectors * np.sqrt(values) @ vectors.T
+    rows = plan.encoding_matrix() @ factor
+    target = np.linalg.solve(factor, decoder.design.multipliers)
+    least = np.empty(100)
+    for t, answered in enumerate(masks.T):
+        own = rows[answered] / np.linalg.norm(rows[answered], axis=1, keepdims=True)
+        _, sizes, basis = np.linalg.svd(own, full_matrices=False)
+        # What is 0 is so to rounding, what is not is far above: the rank is clear here,
+        # and not in the Gram matrix, whose eigenvalues are the squares.
+        spans = sizes > 1e-9
+        least[t] = sizes[spans].min()
+        assert sizes[~spans].max(initial=0.0) < 1e-14
+        exact = np.linalg.solve(factor, basis[spans].T @ (basis[spans] @ target))
+        # Below √λ = 6e-6 directions begin to be passed over (`_ridge`).
+        atol = 1e-8 if least[t] > 1e-3 else 1e-2
+        np.testing.assert_allclose(c[:, t], exact, atol=atol)
+    assert (least < 1e-3).any()
+    assert (least > 1e-3).any()
+
+
 def _random_code(rng):
     k, n = 7, 5
     rows = np.where(rng.random((k, n)) < 0.5, rng.normal(size=(k, n)), 0)

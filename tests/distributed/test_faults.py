@@ -196,6 +196,9 @@ def test_a_deadline_follows_processes_that_become_half_as_fast(pool):
     assert not any(report.answered[2] for report in reports)
     # Within five iterations it waits as long as the second takes, about.
     assert (waited[9:] > 0.8 * 1.2).all(), waited
+    until = np.array([report.details.until for report in reports])
+    assert until[0] == pytest.approx(30)  # nothing was known
+    assert np.median(np.abs(until - waited)[1:]) < 0.3, until  # it set the length
     assert_is_simulated(state, [report.answered for report in reports])
 
 
@@ -209,8 +212,14 @@ def test_p_is_followed_and_a_restored_state_goes_on_exactly(pool, tmp_path):
     job = job_of(following=following)
     masks = np.random.default_rng(1).random((20, K)) > [0.1, 0.8, 0.4]
     with on_processes(pool, job=job) as run:
-        state = start(run)
-        states = [state := run.step(state, mask)[0] for mask in masks]
+        state, states, reports = start(run), [], []
+        for mask in masks:
+            state, report = run.step(state, mask)
+            states.append(state)
+            reports.append(report)
+        believed = [report.details.probabilities for report in reports]
+        np.testing.assert_array_equal(believed[0], PLAN.straggler_probabilities)
+        assert not np.allclose(believed[5], believed[4])  # re-designed after the fifth
         p = np.asarray(state.code.bits["straggler_probabilities"]).view(np.float64)
         np.testing.assert_allclose(p, (0.5 + (~masks).sum(0)) / 21, rtol=1e-6)
         assert np.abs(p - PLAN.straggler_probabilities).min() > 0.01

@@ -3,6 +3,8 @@ import io
 import numpy as np
 import pytest
 
+import jgc
+from jgc.design import rules
 from jgc.distributed import Details, Watch
 from jgc.distributed._watching import charged
 from jgc.training import Report
@@ -10,7 +12,7 @@ from jgc.training import Report
 INF = np.inf
 
 
-def report(latencies, waited, asked=None, computed=None, lost=0):
+def report(latencies, waited, asked=None, computed=None, lost=0, until=INF):
     latencies = np.array(latencies, float)
     k = latencies.size
     return Report(
@@ -24,6 +26,8 @@ def report(latencies, waited, asked=None, computed=None, lost=0):
             latencies=latencies,
             computed=latencies / 2 if computed is None else np.array(computed),
             waited=waited,
+            until=until,
+            probabilities=np.full(k, 0.25),
             rejected=0,
             dropped=0,
             lost=lost,
@@ -100,6 +104,33 @@ def test_table_and_page(tmp_path):
     assert written.count("<rect") == 10 + 10 + 8 + 0
     Watch(2).write_html(path)  # before the first iteration
     assert "no iteration yet" in path.read_text()
+
+
+def test_rule_deadline_p_and_similarity(tmp_path):
+    plan = jgc.codes.uncoded([0.1, 0.1], num_partitions=2)
+    rule = rules.adaptive(plan, rules.first(plan, 2), at_most=60.0)
+    watch = Watch(2, names=["a", "b"], policy=rule.name)
+    assert watch.scalars() == {}
+    watch.observe(report([1.0, 2.0], 2.0))
+    assert "until" not in watch.head().partition(rule.name)[2]
+    watch.observe(report([1.0, INF], 3.0, until=3.0)._replace(similarity=0.4))
+    assert rule.name in watch.head()
+    assert watch.head().endswith("; the last until 3 s at most; ρ 0.4")
+    assert [row[2] for row in watch.rows()] == ["0.25", "0.25"]
+    assert watch.scalars() == pytest.approx(
+        {
+            "waited": 3,
+            "until": 3,
+            "similarity": 0.4,
+            "latency/a": 1,
+            "p/a": 0.25,
+            "p/b": 0.25,
+            "lost/a": 0.5 + 0.5,
+            "lost/b": 1.5 + 2.5,
+        }
+    )
+    watch.write_html(tmp_path / "workers.html")
+    assert "ρ 0.4" in (tmp_path / "workers.html").read_text()
 
 
 def test_what_is_no_report_of_these_workers():
