@@ -34,6 +34,7 @@ NAMES = (
     "interval code, until a deadline",
 )
 COLOURS = ("#9aa3ad", "#d9a441", "#2f6aa8", "#4b8b5a")
+DARK = (REPEAT, INTERVAL)  # of these colours: what is written on them is white
 
 
 class Contest(NamedTuple):
@@ -153,7 +154,11 @@ def phases() -> Figure:
                 [column - 0.5, column + 0.5], row - 0.5, row + 0.5,
                 color=COLOURS[family], alpha=strength, linewidth=0,
             )  # fmt: skip
-            axes.text(column, row, f"{best:.2f}", ha="center", va="center", fontsize=7)
+            ink = "white" if family in DARK and strength > 0.5 else None
+            axes.text(
+                column, row, f"{best:.2f}",
+                ha="center", va="center", fontsize=7.5, color=ink,
+            )  # fmt: skip
         axes.set(xlim=(-0.5, shape[1] - 0.5), ylim=(-0.5, shape[0] - 0.5))
         axes.set_xticks(range(shape[1]), [f"{x:g}" for x in values], fontsize=8)
         axes.set_yticks(range(shape[0]), [f"{w:g}" for w in WORK], fontsize=8)

@@ -9,12 +9,13 @@
     error = jgc.residual.exact(plan).relative         # E‖g − ĝ‖²/‖g‖²
 
 The core is `CodingPlan`, `codes`, `decoders`, `gradients`, `residual` and
-`stragglers`. Imported by name (`import jgc.training`): `jgc.training`, coded steps for
-a user's own loss; `jgc.optim`, optax transformations; `jgc.design`, what to choose and
-what to know of a plan; `jgc.theory`, bounds on convergence; `jgc.distributed` and
-`jgc.detection`, extras.
+`stragglers`. Imported when first used: `jgc.training`, coded steps for a user's own
+loss; `jgc.optim`, optax transformations; `jgc.design`, what to choose and what to know
+of a plan; `jgc.theory`, bounds on convergence; `jgc.codecs`, smaller messages;
+`jgc.distributed`, processes, with the extra. Imported by name: `jgc.detection`, extras.
 """
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +41,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Half of the library imports `jgc` for its plans alone; the planner can wait.
-    if name == "advise":
-        from jgc.design import advise
+_LATER = {"codecs", "design", "distributed", "optim", "theory", "training"}
 
-        return advise
+
+def __getattr__(name: str) -> Any:
+    # Half of the library imports `jgc` for its plans alone; the rest can wait.
+    if name in _LATER:
+        return import_module(f"jgc.{name}")
+    if name == "advise":
+        return import_module("jgc.design").advise
     raise AttributeError(f"module 'jgc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_LATER})

@@ -39,13 +39,15 @@ def _parser() -> argparse.ArgumentParser:
         "how seconds grow with the data that a worker has (needed: a trace of one load "
         "does not tell)"
     )
-    load.add_argument(
+    one = load.add_mutually_exclusive_group(required=True)
+    one.add_argument(
         "--work-fraction",
         type=float,
         metavar="W",
-        help="part of the recorded seconds that is work, at an even share of the data",
+        help="part of the recorded seconds that is work, at an even share of the data: "
+        "a worker with twice the data takes 1 + W times as long",
     )
-    load.add_argument(
+    one.add_argument(
         "--slope", type=float, metavar="S", help="seconds for the whole data set"
     )
     load.add_argument(

@@ -52,7 +52,6 @@ def test_advise_answers_in_its_first_sentence(path, tmp_path, capsys, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("trace.csv",), "give one of work_fraction and slope"),
         (("trace.csv", "--work-fraction=2"), "work_fraction must be"),
         (("trace.csv", "--slope=1"), "slope needs recorded_load"),
         (("nowhere.csv", "--work-fraction=0"), "nowhere.csv"),
@@ -70,6 +69,12 @@ def test_unusable_input_ends_with_one_line(path, capsys, arguments, message):
     assert not (path.parent / "advice").exists()
 
 
+def test_how_seconds_grow_must_be_said(path, capsys):
+    with pytest.raises(SystemExit):
+        main(["advise", str(path)])
+    assert "--work-fraction --slope is required" in capsys.readouterr().err
+
+
 def test_the_module_is_a_command():
     result = subprocess.run(
         [sys.executable, "-m", "jgc", "advise", "--help"],
@@ -78,3 +83,13 @@ def test_the_module_is_a_command():
         check=True,
     )
     assert "--work-fraction" in result.stdout
+
+
+def test_the_rest_is_imported_when_it_is_used():
+    session = """
+import sys, jgc
+assert "jgc.design" not in sys.modules and "optax" not in sys.modules
+assert {"advise", "training"} <= set(dir(jgc))
+assert jgc.training.simulated and jgc.advise is jgc.design.advise
+"""
+    subprocess.run([sys.executable, "-c", session], check=True)

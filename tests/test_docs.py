@@ -113,6 +113,33 @@ def test_site_is_whole_and_needs_nothing_from_elsewhere(site):
         assert not fetched.search(path.read_text()), path
 
 
+def leads_nowhere(pages):
+    """Links of pages in HTML to files, or places on a page, that there are not."""
+    places = {p: set(re.findall(r' id="([^"]*)"', text)) for p, text in pages.items()}
+    link = re.compile(r'<a [^>]*?href="([^"#]*)(?:#([^"]*))?"')
+    for page, text in pages.items():
+        for target, place in link.findall(text):
+            if ":" in target:
+                continue
+            file = (page.parent / target).resolve() if target else page
+            missing = place and file in places and place not in places[file]
+            if missing or not (file in places or file.exists()):
+                yield f"{page.name}: {target}#{place}"
+
+
+@pytest.mark.slow
+def test_links_lead_somewhere(site, tmp_path):
+    pages = {page.resolve(): page.read_text() for page in site.rglob("*.html")}
+    assert not list(leads_nowhere(pages))
+    wrong = {
+        tmp_path / "a": '<p id="x"><a href="#x"><a class="r" href="#y"><a href="b">'
+    }
+    assert list(leads_nowhere(wrong)) == ["a: #y", "a: b#"]
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text()):
+            assert (ROOT / target).exists(), f"{page.name}: {target}"
+
+
 @pytest.mark.slow
 def test_reference_has_every_public_name(site):
     for name in ("jgc", "jgc.codes", "jgc.decoders", "jgc.stragglers.estimation"):

@@ -16,6 +16,7 @@ from jgc.design import rules
 from jgc.design._candidate import Candidate, Runnable, Setting, late, seconds_of
 from jgc.design._race import effect
 from jgc.design._waits import or_all, patient, rescaled, shares
+from jgc.design.rules._rules import part_of_data
 
 _PIECES = 4  # messages of an even share
 _MOST_REPLICATION = 4
@@ -64,7 +65,7 @@ def _of_groups(setting: Setting, num_groups: int, n: int) -> Iterator[Candidate]
 
         yield Candidate(
             "in parts, share of the data",
-            f"{code}in parts, {share:.3g} of the data, rescale",
+            f"{code}in parts, {part_of_data(share)}, rescale",
             effect(waited, rescaled(first <= waited[:, None])),
             by_share,
         )

@@ -130,6 +130,11 @@ class Relative(Rule):
         return f"until {float(self.multiple):.3g} times the median"
 
 
+def part_of_data(share: float) -> str:
+    """In print."""
+    return "all of the data" if share == 1 else f"{share:.3g} of the data"
+
+
 @pytree
 @dataclass(frozen=True, eq=False)
 class Coverage(Rule):
@@ -150,7 +155,7 @@ class Coverage(Rule):
     @property
     def name(self) -> str:
         share = int(self.count) / self.num_partitions
-        return f"until {share:.3g} of the data is there"
+        return f"until {part_of_data(share)} is there"
 
 
 @pytree
