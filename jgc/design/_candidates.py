@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from jgc import codes, decoders
 from jgc._plan import CodingPlan
@@ -103,7 +103,9 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
         return layouts.grouped(p, group, num_partitions=n, name=label)
 
     code = "" if is_plain else f"fractional repetition d = {replication:.3g}, "
-    for share, waited in shares(first):
+    # The rule counts partitions: of unequal groups some bring more than others.
+    counted = first if n % num_groups == 0 else _dealt(first, n)
+    for share, waited in shares(counted):
         answered = first <= waited[:, None]
         count = int(answered.sum(1).min())
         is_whole = count == num_groups
@@ -128,7 +130,7 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
             return Runnable(plan, decoders.rescaled, rule)
 
         yield Candidate(
-            kind, name, effect(waited, _dealt(rescaled(answered), n)), build
+            kind, name, effect(waited, rescaled(_dealt(answered, n))), build
         )
     last = first.max(1)
     # The median as `rules.relative` has it: of an even number the lower of two.
@@ -139,7 +141,7 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
         if tau <= 0 or not np.isfinite(tau):
             continue
         waited = np.minimum(tau, last)
-        coefficients = _dealt(rescaled(first <= tau), n)
+        coefficients = rescaled(_dealt(first <= tau, n))
 
         def by_deadline(tau: float = tau, waited: np.ndarray = waited) -> Runnable:
             plan = plan_for(waited)
@@ -175,7 +177,7 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
             if is_plain
             else "fractional repetition, partial",
             code + f"ignore the late after {multiple:.3g} medians, rescale",
-            effect(waited, _dealt(rescaled(first <= waited[:, None]), n)),
+            effect(waited, rescaled(_dealt(first <= waited[:, None], n))),
             by_median,
         )
 
@@ -278,5 +280,5 @@ def _rows(latencies: LoadedTrace, kept: Bool[np.ndarray, " T"]) -> LoadedTrace:
     )
 
 
-def _dealt(by_group: Float[np.ndarray, "T G"], n: int) -> Float[np.ndarray, "T n"]:
+def _dealt(by_group: Shaped[np.ndarray, "T G"], n: int) -> Shaped[np.ndarray, "T n"]:
     return by_group[:, np.arange(n) % by_group.shape[1]]

@@ -33,7 +33,8 @@ def in_parts(setting: Setting, group_counts: Sequence[int]) -> Iterator[Candidat
     """
     k = setting.num_workers
     for num_groups in group_counts:
-        n = setting.num_partitions or _PIECES * k
+        # Of equal groups, or the largest would hold more than its share.
+        n = setting.num_partitions or -(-_PIECES * k // num_groups) * num_groups
         if k <= _MOST_REPLICATION * num_groups and n > num_groups:
             yield from _of_groups(setting, num_groups, n)
 

@@ -54,7 +54,9 @@ def patient(
     """The rule, given up where it would take much longer than it ever has."""
     held = seconds[:, plan.batch_sizes > 0]
     middle = np.sort(held, axis=1)[:, (held.shape[1] + 1) // 2 - 1]
-    longest = float((waited / np.maximum(middle, 1e-12)).max())
+    if not (middle > 0).all():
+        return rule
+    longest = float((waited / middle).max())
     if not np.isfinite(longest):
         return rule
     return rules.earliest(rule, rules.relative(plan, max(1.0, _PATIENCE * longest)))

@@ -119,13 +119,13 @@ def at_deadline(latencies: LatencyModel, deadline: float) -> StragglerModel:
     )
 
 
-def positive_deadline(deadline: float) -> float:
+def positive_deadline(deadline: float, *, name: str = "deadline") -> float:
     """A deadline as a float above 0.
 
     Raises:
         ValueError: it is not.
     """
-    deadline = _checks.scalar("deadline", deadline, low=0.0)
+    deadline = _checks.scalar(name, deadline, low=0.0)
     if deadline == 0:
-        raise ValueError("deadline must be above 0, got 0")
+        raise ValueError(f"{name} must be above 0, got 0")
     return deadline

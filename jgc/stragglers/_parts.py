@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from jgc import _checks
-from jgc.stragglers._model import LatencyModel, Outcomes, State
+from jgc.stragglers._model import LatencyModel, Outcomes, State, check_latencies
 
 # As many as decoders are designed for in about a second.
 _MOST_OUTCOMES = 1 << 14
@@ -52,6 +52,7 @@ def in_parts(
         >>> model.survival(1.0).round(4).tolist()  # T/2 and T against 1: e^−2, e^−1
         [0.1353, 0.3679, 0.1353, 0.3679]
     """
+    check_latencies(latencies)
     k = latencies.survival(1.0).size
     own = _checks.integers("worker", worker, size=np.size(worker), below=k)
     shares = _checks.one_or_each("share", share, own.size, "message")
@@ -72,23 +73,25 @@ def in_parts(
             late[at] = latencies.survival(deadline / each)[own[at]]
         return late
 
+    # Messages are late as T is at these parts of the deadline.
+    check = functools.partial(_check_independent, latencies, np.unique(factor))
     return LatencyModel(
         latencies.init,
         sample,
         survival,
-        functools.partial(_covariance, latencies, own, survival),
+        functools.partial(_covariance, check, own, survival),
         memoryless=latencies.memoryless,
-        outcomes=functools.partial(_outcomes, latencies, own, survival),
+        outcomes=functools.partial(_outcomes, check, own, survival),
     )
 
 
 def _covariance(
-    latencies: LatencyModel,
+    check: Callable[[float], None],
     worker: Int[np.ndarray, " E"],
     survival: Callable[[float], Float[np.ndarray, " E"]],
     deadline: float,
 ) -> Float[np.ndarray, "E E"]:
-    _check_independent(latencies, deadline)
+    check(deadline)
     answers = 1 - survival(deadline)
     # Of two messages of a worker, the one that comes later brings the other.
     both = np.minimum.outer(answers, answers) - np.outer(answers, answers)
@@ -96,13 +99,13 @@ def _covariance(
 
 
 def _outcomes(
-    latencies: LatencyModel,
+    check: Callable[[float], None],
     worker: Int[np.ndarray, " E"],
     survival: Callable[[float], Float[np.ndarray, " E"]],
     deadline: float,
 ) -> Outcomes | None:
     """For each worker, up to which of its messages it comes; all combinations."""
-    _check_independent(latencies, deadline)
+    check(deadline)
     late = survival(deadline)
     masks, probability = np.zeros((1, worker.size), bool), np.ones(1)
     for i in np.unique(worker):
@@ -120,10 +123,13 @@ def _outcomes(
     return Outcomes(masks, probability)
 
 
-def _check_independent(latencies: LatencyModel, deadline: float) -> None:
-    together = latencies.covariance(deadline)
-    if np.abs(together - np.diag(np.diag(together))).max() > 0:
-        raise ValueError(
-            "latencies must be of independent workers; of a recorded trace take "
-            "LoadedTrace.seconds(share, worker=worker)"
-        )
+def _check_independent(
+    latencies: LatencyModel, factors: Float[np.ndarray, " levels"], deadline: float
+) -> None:
+    for factor in factors:
+        together = latencies.covariance(deadline / factor)
+        if np.abs(together - np.diag(np.diag(together))).max() > 0:
+            raise ValueError(
+                "latencies must be of independent workers; of a recorded trace take "
+                "LoadedTrace.seconds(share, worker=worker)"
+            )

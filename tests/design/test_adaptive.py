@@ -176,7 +176,7 @@ def test_json_gives_the_same_rule_back():
         (lambda: adaptive(rules.first(codes.uncoded(P, num_partitions=4), 2)), "plan"),
         (lambda: adaptive(least=0), "least must be an integer ≥ 1"),
         (lambda: adaptive(least=7), "least must be at most 6"),
-        (lambda: adaptive(at_most=0.0), "deadline must be above 0"),
+        (lambda: adaptive(at_most=0.0), "at_most must be above 0"),
         (lambda: adaptive(window=MEMORY + 1), "window must be at most 20"),
     ],
 )

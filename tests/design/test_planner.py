@@ -95,6 +95,26 @@ def test_free_data_is_copied_to_all():
     assert capped[0].relative_seconds >= best.relative_seconds
 
 
+@pytest.mark.parametrize("k", [7, 11])
+def test_parts_keep_to_the_capacity(k):
+    latencies = with_load(trace(1 + RNG.random((10, k))), work_fraction=1.0)
+    for most in (0.2, 1 / 3):
+        setting = Setting(latencies, most, None, in_parts=True)
+        for _, one in candidates(setting):
+            if "in parts" in one.name:
+                assert one.build().parts.share.max() <= most * (1 + 1e-9), one.name
+
+
+@pytest.mark.parametrize(("k", "n"), [(2, 5), (3, 7)])
+def test_groups_of_unequal_size_are_counted_as_the_rule_does(k, n):
+    latencies = with_load(trace(1 + RNG.random((10, k))), work_fraction=0.5)
+    for _, one in candidates(Setting(latencies, 1.0, n)):
+        if not one.kind.startswith("shares"):
+            built = played(latencies, one.build())
+            np.testing.assert_allclose(one.effect.waited, built.waited, rtol=1e-5)
+            np.testing.assert_allclose(one.effect.scale, built.scale, atol=2e-3)
+
+
 def test_no_code_where_all_work_and_nobody_straggles():
     even = trace(1 + 0.01 * RNG.random((20, K)))
     options = jgc.advise(even, work_fraction=1.0)

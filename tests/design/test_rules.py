@@ -111,12 +111,25 @@ def test_workers_that_cannot_be_interrupted_begin_late():
     fresh = rules.play(rule, rows)
     np.testing.assert_array_equal(fresh.answered[:, 1], [False, True, True])
     carried = rules.play(rule, rows, interruptible=False)
-    # 3 s of the first answer are left, so that the second comes after 4 s, the third
-    # after 2 + 1.
-    np.testing.assert_array_equal(carried.answered[:, 1], [False, False, False])
+    # 3 s of the first answer are left, so that the second is not begun, and the third
+    # comes after 1 + 1.
+    np.testing.assert_array_equal(carried.answered[:, 1], [False, False, True])
     np.testing.assert_allclose(carried.waited, [2.0, 2.0, 2.0])
     exact = rules.play(rules.everyone(plan), rows, interruptible=False)
     np.testing.assert_allclose(exact.waited, [5.0, 1.0, 1.0])
+
+
+def test_a_backlog_is_of_what_was_begun():
+    rows = np.ones((15, 2))
+    rows[0, 1] = 10.0
+    plan = codes.uncoded([0.1, 0.1], num_partitions=2)
+    rule = rules.deadline(plan, 1.5)
+    played = rules.play(rule, rows.astype(int), interruptible=False)
+    # Busy for 8.5, 7, … 1 s of the rounds that follow, it begins in the seventh and
+    # is late by 0.5, and by nothing from the eighth on.
+    np.testing.assert_array_equal(played.answered[:, 1], np.arange(15) >= 7)
+    with pytest.raises(ValueError, match="worker must be 2 integers"):
+        rules.play(rule, rows, worker=[0, 0, 1])
 
 
 def test_a_worker_that_sends_parts_finishes_the_one_that_it_is_at():

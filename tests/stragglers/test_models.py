@@ -136,6 +136,13 @@ def test_parts_of_workers_that_are_together_late_are_not_known():
     for law in (model.outcomes, model.covariance):
         with pytest.raises(ValueError, match="independent workers; of a recorded"):
             law(1.0)
+    # Both are always there by 3 s, and together late for half of the data then.
+    twins = stragglers.replay(stragglers.trace([[1.0, 1.0], [2.0, 2.0]]))
+    parts = stragglers.in_parts(
+        twins, worker=[0, 0, 1, 1], share=[0.5, 1, 0.5, 1], work_fraction=1.0
+    )
+    with pytest.raises(ValueError, match="independent workers; of a recorded"):
+        parts.outcomes(3.0)
 
 
 def test_latencies_have_their_law():

@@ -88,7 +88,8 @@ def law_of(
             return law
         draw = _independent_batches(p, _seed(key), num_masks)
     elif callable(getattr(model, "sample", None)):
-        known = model.outcomes() if model.outcomes else None  # type: ignore[union-attr]
+        outcomes = getattr(model, "outcomes", None)
+        known = outcomes() if outcomes else None
         if known is not None:
             return _recorded(known.masks, k, known.probability)
         _seed(key)

@@ -159,7 +159,7 @@ def adaptive(
         goal.holds,
         goal,
         First(goal.holds, number_of_workers("least", plan, least)),
-        np.float64(positive_deadline(at_most)),
+        np.float64(positive_deadline(at_most, name="at_most")),
         np.float64(np.nan),
         window,
     )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
+from jgc import _checks
 from jgc._plan import AnyArray
 from jgc.design.rules._past import Past
 from jgc.design.rules._rules import Rule
@@ -48,6 +49,9 @@ def play(
             that send several, one after another: those not begun are dropped whether
             interruptible or not. None: each worker sends one.
 
+    Raises:
+        ValueError: `worker` does not name a worker for each column.
+
     Example:
         >>> import jgc
         >>> from jgc.design import rules
@@ -59,11 +63,14 @@ def play(
         >>> carried.answered.tolist()  # 1.5 s late, the second is not there either
         [[True, False], [True, False]]
     """
-    rows = jnp.asarray(seconds)
+    rows = jnp.asarray(seconds, float)
+    k = rows.shape[1]
+    sender = np.arange(k)
+    if worker is not None:
+        sender = _checks.integers("worker", worker, size=k, below=k)
     if interruptible and not rule.is_adaptive:
         waited, answered = _at_once(rule, rows)
     else:
-        sender = np.arange(rows.shape[1]) if worker is None else np.asarray(worker)
         waited, answered = _in_turn(
             rule, rows, sender, int(sender.max()) + 1, interruptible=interruptible
         )
@@ -95,7 +102,9 @@ def _in_turn(
         if rule.is_adaptive:
             past = past.then(done, answered, waited)
         if not interruptible:
-            busy = left(done - waited, answered)
+            # Who is still at an earlier message has begun none of this round's.
+            begun = busy <= waited
+            busy = jnp.where(begun, left(done - waited, answered), busy - waited)
         return (busy, past), (waited, answered)
 
     def left(
