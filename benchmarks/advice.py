@@ -24,7 +24,8 @@ import optax
 import scipy.optimize
 
 from experiments.replay.methods import METHODS, OF_PARTS, Entry
-from experiments.replay.virtual_time import Schedule, losses_of, schedule, seconds_to
+from experiments.replay.virtual_time import losses_of, seconds_to
+from jgc.design._runnable import Schedule, schedule
 from jgc.stragglers import LoadedTrace, load_trace, with_load
 from jgc.training import Partitions, arrays, partitioned
 

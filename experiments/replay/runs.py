@@ -13,10 +13,11 @@ from jax.flatten_util import ravel_pytree
 
 from experiments.replay.methods import METHODS, OF_PARTS, Entry
 from experiments.replay.references import REFERENCES
-from experiments.replay.virtual_time import begins, losses_of, schedule
+from experiments.replay.virtual_time import begins, losses_of
 from experiments.train.optimizers import OPTIMIZERS
 from experiments.train.tasks import TASKS
 from experiments.train.tasks.task import Task
+from jgc.design._runnable import schedule
 from jgc.stragglers import LoadedTrace
 from jgc.training import Partitions, coded_gradient, partitioned
 from jgc.training._sources import read_examples

@@ -8,7 +8,7 @@ All step sizes run at once.
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,39 +16,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from jgc.design import rules
-from jgc.design._candidate import Runs, seconds_of
-from jgc.stragglers import LoadedTrace
 from jgc.training import Partitions, coded_gradient
 
 # optimizer(step_size): an optax transformation.
 Optimizer = Callable[[Float[Array, ""]], optax.GradientTransformation]
-
-
-class Schedule(NamedTuple):
-    """The rounds of one method on one trace.
-
-    Attributes:
-        waited: seconds of each round (T,).
-        coefficients: c_j of each round (T, n).
-    """
-
-    waited: Float[np.ndarray, " T"]
-    coefficients: Float[np.ndarray, "T n"]
-
-
-def schedule(
-    one: Runs, latencies: LoadedTrace, *, interruptible: bool = True
-) -> Schedule:
-    """What a plan, a decoder and a rule make of a trace."""
-    rounds = rules.play(
-        one.rule,
-        seconds_of(latencies, one.plan, one.parts),
-        interruptible=interruptible,
-        worker=None if one.parts is None else one.parts.worker,
-    )
-    coefficients = jax.jit(one.decoder.coefficients)(one.plan, rounds.answered.T)
-    return Schedule(rounds.waited, np.asarray(coefficients).T)
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "optimizer", "iterations"))

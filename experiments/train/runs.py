@@ -69,12 +69,12 @@ def design(run: RunSpec, config: Any) -> tuple[jgc.CodingPlan, StragglerModel | 
     if saved is not None and config.stragglers.model not in conditions.OF_SECONDS:
         from_file = np.asarray(saved.straggler_probabilities)
     psi = draw_psi(keys.psi, config.num_workers, config.psi_min, config.psi_max)
-    option = read_option(config)
+    option = read_option(config) if run.scheme == PLAN_FILE else None
     truth = conditions.in_truth(
         config,
         psi=psi,
         deadline=run.deadline,
-        rule=option.rule if option and run.scheme == PLAN_FILE else None,
+        rule=None if option is None else option.rule,
         from_file=from_file,
         seed=run.seed,
     )

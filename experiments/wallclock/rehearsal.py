@@ -12,10 +12,11 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from experiments.replay.virtual_time import begins, losses_of, schedule
+from experiments.replay.virtual_time import begins, losses_of
 from experiments.wallclock.problem import ClockProblem, loss
 from experiments.wallclock.schemes import Entry
 from jgc.design import Runnable
+from jgc.design._runnable import schedule
 from jgc.stragglers import LoadedTrace
 from jgc.training import Partitions, arrays, partitioned
 

@@ -22,11 +22,12 @@ from jgc.design._diagnostics import (
     draw_plan,
 )
 from jgc.design._optimise import Optimised, optimise
-from jgc.design._option_file import Runnable, holds_option, load_option, save_option
+from jgc.design._option_file import holds_option, load_option, save_option
 from jgc.design._plan_file import load_plan, save_plan
 from jgc.design._planner import Option, advise, search
 from jgc.design._redesign import redesign
 from jgc.design._replan import Replanned, replan
+from jgc.design._runnable import Runnable
 from jgc.design._sensitivity import Sensitivity, sensitivity
 
 __all__ = [

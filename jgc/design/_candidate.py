@@ -2,50 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
-from jgc._plan import CodingPlan
-from jgc.codes import Split
-from jgc.decoders import Decoder
-from jgc.design import rules
 from jgc.design._race import Effect, effect
+from jgc.design._runnable import Runnable, Runs, schedule
 from jgc.stragglers import LoadedTrace
-
-
-class Runnable(NamedTuple):
-    """What training needs of an option.
-
-    Attributes:
-        plan: who computes what.
-        decoder: from who answered to weights.
-        rule: how long to wait.
-        parts: where workers send each partition's message when it is done, whose each
-            is: `plan` is that of messages, `parts.plan`. None: whole messages.
-    """
-
-    plan: CodingPlan
-    decoder: Decoder
-    rule: rules.Rule
-    parts: Split | None = None
-
-
-@runtime_checkable
-class Runs(Protocol):
-    """What has the attributes of a `Runnable`."""
-
-    @property
-    def plan(self) -> CodingPlan: ...
-    @property
-    def decoder(self) -> Decoder: ...
-    @property
-    def rule(self) -> rules.Rule: ...
-    @property
-    def parts(self) -> Split | None: ...
-
 
 HANDICAP = 1.03
 
@@ -107,17 +70,6 @@ def late(
     return (late + 0.5) / (seconds.shape[0] + 1)
 
 
-def seconds_of(
-    latencies: LoadedTrace, plan: CodingPlan, parts: Split | None
-) -> Float[np.ndarray, "T k"]:
-    """When each of the plan's messages comes, in each recorded round."""
-    if parts is None:
-        return latencies.seconds(plan.batch_sizes / plan.num_partitions)
-    return latencies.seconds(parts.share, worker=parts.worker)
-
-
 def played(latencies: LoadedTrace, one: Runs) -> Effect:
     """The effect of what is built, by what it does in each recorded round."""
-    rounds = rules.play(one.rule, seconds_of(latencies, one.plan, one.parts))
-    coefficients = jax.jit(one.decoder.coefficients)(one.plan, rounds.answered.T)
-    return effect(rounds.waited, np.asarray(coefficients, np.float64).T)
+    return effect(*schedule(one, latencies))

@@ -7,7 +7,6 @@ only what comes off well is built (`jgc.design._planner`).
 
 import functools
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -16,18 +15,21 @@ from jgc import codes, decoders
 from jgc._plan import CodingPlan
 from jgc.design import _layouts as layouts
 from jgc.design import rules
-from jgc.design._candidate import (
-    HANDICAP,
-    Candidate,
-    Runnable,
-    Setting,
-    late,
-    seconds_of,
-)
+from jgc.design._candidate import HANDICAP, Candidate, Setting, late
 from jgc.design._library_candidates import library
 from jgc.design._partial_candidates import in_parts
 from jgc.design._race import effect
-from jgc.design._waits import SHARES, or_all, patient, rescaled, shares
+from jgc.design._runnable import Runnable, seconds_of
+from jgc.design._waits import (
+    SHARES,
+    first_of,
+    middle,
+    or_all,
+    patient,
+    rescaled,
+    rescaling,
+    shares,
+)
 from jgc.stragglers import LoadedTrace
 
 # Quantiles of the answers at which a deadline may lie.
@@ -91,9 +93,7 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
     group = layouts.group_of_each(layouts.by_speed(latencies), num_groups)
     held = np.bincount(np.arange(n) % num_groups, minlength=num_groups)
     seconds = latencies.seconds(held[group] / n)
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(num_groups))
-    first = np.minimum.reduceat(seconds[:, order], starts, axis=1)
+    first = first_of(seconds, group)
     replication = k / num_groups
     is_plain = num_groups == k
 
@@ -133,8 +133,7 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
             kind, name, effect(waited, rescaled(_dealt(answered, n))), build
         )
     last = first.max(1)
-    # The median as `rules.relative` has it: of an even number the lower of two.
-    middle = np.sort(seconds, axis=1)[:, (k + 1) // 2 - 1]
+    typical = middle(seconds)
     for quantile in _QUANTILES:
         # A little after an answer, which rounding must not make late on a device.
         tau = _AFTER * float(np.quantile(first, quantile, method="lower"))
@@ -158,12 +157,12 @@ def _grouped(setting: Setting, num_groups: int) -> Iterator[Candidate]:
             handicap=HANDICAP,
         )
         with np.errstate(invalid="ignore", divide="ignore"):
-            multiples = first / middle[:, None]
+            multiples = first / typical[:, None]
             multiple = float(np.quantile(multiples, quantile, method="lower"))
             multiple *= _AFTER
         if not np.isfinite(multiple) or multiple < 1:
             continue
-        waited = np.minimum(multiple * middle, last)
+        waited = np.minimum(multiple * typical, last)
 
         def by_median(
             multiple: float = multiple, waited: np.ndarray = waited
@@ -243,11 +242,15 @@ def _unequal(setting: Setting, *, is_whole: bool) -> Iterator[Candidate]:
                 parts = None if is_whole else codes.split(plan)
                 plan = plan if parts is None else parts.plan
                 seconds = seconds_of(latencies, plan, parts)
-                plan = replace(plan, straggler_probabilities=late(seconds, waited))
-                rule = patient(plan, rules.coverage(plan, share), waited, seconds)
-                if parts is not None:
-                    parts = parts._replace(plan=plan)
-                return Runnable(plan, decoders.rescaled, rule, parts)
+                return rescaling(
+                    plan,
+                    parts,
+                    lambda plan: patient(
+                        plan, rules.coverage(plan, share), waited, seconds
+                    ),
+                    seconds=seconds,
+                    waited=waited,
+                )
 
             yield Candidate(
                 kind + ("" if whole else ", rescale"),

@@ -17,8 +17,9 @@ from jgc import codes, decoders
 from jgc._plan import CodingPlan
 from jgc.decoders import Decoder
 from jgc.design import rules
-from jgc.design._candidate import HANDICAP, Candidate, Runnable, Setting, late
+from jgc.design._candidate import HANDICAP, Candidate, Setting, late
 from jgc.design._race import effect
+from jgc.design._runnable import Runnable
 from jgc.stragglers import LoadedTrace
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from jgc import decoders
 from jgc.codes import Split
 from jgc.design import rules
-from jgc.design._candidate import Runnable, Runs
 from jgc.design._plan_file import read_plan, save_plan
+from jgc.design._runnable import Runnable, Runs
 
 _DECODERS = {
     "fixed": decoders.fixed,

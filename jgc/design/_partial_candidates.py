@@ -5,17 +5,27 @@ messages: groups with the same data, each worker of a group beginning elsewhere,
 wait for a share of the data or a multiple of the median.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Float
 
-from jgc import codes, decoders
+from jgc import codes
+from jgc._plan import CodingPlan
 from jgc.design import _layouts as layouts
 from jgc.design import rules
-from jgc.design._candidate import Candidate, Runnable, Setting, late, seconds_of
+from jgc.design._candidate import Candidate, Setting
 from jgc.design._race import effect
-from jgc.design._waits import or_all, patient, rescaled, shares
+from jgc.design._runnable import seconds_of
+from jgc.design._waits import (
+    first_of,
+    middle,
+    or_all,
+    patient,
+    rescaled,
+    rescaling,
+    shares,
+)
 from jgc.design.rules._rules import part_of_data
 
 _PIECES = 4  # messages of an even share
@@ -46,46 +56,40 @@ def _of_groups(setting: Setting, num_groups: int, n: int) -> Iterator[Candidate]
     whole = layouts.grouped(np.zeros(k), group, num_partitions=n, name=label)
     parts = codes.split(whole)
     seconds = seconds_of(latencies, parts.plan, parts)
-    partition = np.asarray(parts.plan.edge_partition)
-    order = np.argsort(partition, kind="stable")
-    starts = np.searchsorted(partition[order], np.arange(n))
-    first = np.minimum.reduceat(seconds[:, order], starts, axis=1)
+    first = first_of(seconds, np.asarray(parts.plan.edge_partition))
     code = "" if num_groups == k else f"fractional repetition d = {k / num_groups:.3g} "
 
-    def known(waited: np.ndarray) -> codes.Split:
-        p = late(seconds, waited)
-        return parts._replace(plan=replace(parts.plan, straggler_probabilities=p))
+    def candidate(
+        kind: str,
+        name: str,
+        waited: Float[np.ndarray, " T"],
+        rule_of: Callable[[CodingPlan], rules.Rule],
+    ) -> Candidate:
+        return Candidate(
+            f"in parts, {kind}",
+            f"{code}in parts, {name}, rescale",
+            effect(waited, rescaled(first <= waited[:, None])),
+            lambda: rescaling(
+                parts.plan, parts, rule_of, seconds=seconds, waited=waited
+            ),
+        )
 
     for share, waited in shares(first):
 
-        def by_share(share: float = share, waited: np.ndarray = waited) -> Runnable:
-            own = known(waited)
-            rule = rules.coverage(own.plan, share)
-            rule = patient(own.plan, rule, waited, seconds)
-            return Runnable(own.plan, decoders.rescaled, rule, own)
+        def by_share(
+            plan: CodingPlan, share: float = share, waited: np.ndarray = waited
+        ) -> rules.Rule:
+            return patient(plan, rules.coverage(plan, share), waited, seconds)
 
-        yield Candidate(
-            "in parts, share of the data",
-            f"{code}in parts, {part_of_data(share)}, rescale",
-            effect(waited, rescaled(first <= waited[:, None])),
-            by_share,
-        )
-    middle = np.sort(seconds, axis=1)[:, (seconds.shape[1] + 1) // 2 - 1]
+        yield candidate("share of the data", part_of_data(share), waited, by_share)
+    typical, last = middle(seconds), first.max(1)
     for multiple in _MULTIPLES:
-        waited = np.minimum(multiple * middle, first.max(1))
+        waited = np.minimum(multiple * typical, last)
         if not np.isfinite(waited).all():
             continue
 
-        def by_median(
-            multiple: float = multiple, waited: np.ndarray = waited
-        ) -> Runnable:
-            own = known(waited)
-            rule = or_all(own.plan, rules.relative(own.plan, multiple))
-            return Runnable(own.plan, decoders.rescaled, rule, own)
+        def by_median(plan: CodingPlan, multiple: float = multiple) -> rules.Rule:
+            return or_all(plan, rules.relative(plan, multiple))
 
-        yield Candidate(
-            "in parts, ignore the late",
-            f"{code}in parts, ignore the late after {multiple:.3g} medians, rescale",
-            effect(waited, rescaled(first <= waited[:, None])),
-            by_median,
-        )
+        name = f"ignore the late after {multiple:.3g} medians"
+        yield candidate("ignore the late", name, waited, by_median)

@@ -16,6 +16,7 @@ from jgc._files import write_atomically
 from jgc.design._lost_seconds import LostSeconds, lost_seconds
 from jgc.design._option_file import save_option
 from jgc.design._planner import Option, search
+from jgc.design._runnable import shares_of
 from jgc.design._sensitivity import Sensitivity, sensitivity
 from jgc.stragglers import LoadedTrace, load_trace, with_load
 
@@ -190,7 +191,7 @@ def as_json(
                 "seconds_per_iteration": _finite(o.seconds_per_iteration),
                 "relative_iterations": _finite(o.relative_iterations),
                 "load": o.plan.load,
-                "largest_share": _largest_share(o),
+                "largest_share": float(shares_of(o.plan, o.parts).max()),
                 "messages": o.plan.num_workers,
                 "num_partitions": o.plan.num_partitions,
                 "rule": o.rule.name,
@@ -211,12 +212,6 @@ def as_json(
             "lost_seconds_a_round": lost.seconds.tolist(),
         },
     }
-
-
-def _largest_share(option: Option) -> float:
-    if option.parts is not None:
-        return float(option.parts.share.max())
-    return float(option.plan.batch_sizes.max() / option.plan.num_partitions)
 
 
 def _finite(value: float) -> float | None:

@@ -197,8 +197,12 @@ class Watch:
             "until": last.until,
             "similarity": self._similarity,
         }
-        columns = {"latency": last.latencies, "p": last.probabilities}
-        for column, values in {**columns, "lost": self._lost}.items():
+        columns = {
+            "latency": last.latencies,
+            "p": last.probabilities,
+            "lost": self._lost,
+        }
+        for column, values in columns.items():
             for name, value in zip(self._names, values, strict=True):
                 numbers[f"{column}/{name}"] = value
         return {n: float(value) for n, value in numbers.items() if np.isfinite(value)}

@@ -13,9 +13,10 @@ from jgc.design import (
     save_option,
     search,
 )
-from jgc.design._candidate import Setting, played, seconds_of
+from jgc.design._candidate import Setting, played
 from jgc.design._candidates import candidates
 from jgc.design._lost_seconds import lost_seconds
+from jgc.design._runnable import seconds_of
 from jgc.design._sensitivity import sensitivity
 from jgc.stragglers import trace, with_load
 

@@ -10,6 +10,7 @@ from experiments.replay.methods import METHODS
 from experiments.replay.runs import _slowed
 from jgc import codes, decoders
 from jgc.design import Runnable, rules
+from jgc.design._runnable import schedule
 from jgc.stragglers import trace, with_load
 from jgc.training import arrays, partitioned
 from tests.experiments.helpers import run_experiment
@@ -29,7 +30,7 @@ def test_a_replayed_step_is_the_step_of_the_decoded_gradient():
     latencies = with_load(trace(SECONDS), work_fraction=0.0)
     rule = rules.first(plan, 2)
     one = Runnable(plan, decoders.rescaled, rule)
-    found = virtual_time.schedule(one, latencies)
+    found = schedule(one, latencies)
     np.testing.assert_allclose(found.waited, np.sort(SECONDS)[:, 1], rtol=1e-6)
     data = partitioned(arrays(jnp.asarray(x)), assignment, num_partitions=4)
     losses = virtual_time.losses_of(
@@ -56,11 +57,11 @@ def test_work_in_parts_is_never_waited_for_longer():
     def played(method, name=""):
         entries = methods.OF_PARTS[method](latencies, latencies)
         entry = next(entry for entry in entries if entry.name.endswith(name))
-        return entry, virtual_time.schedule(entry, latencies)
+        return entry, schedule(entry, latencies)
 
     plan = codes.fractional_repetition(np.zeros(4), num_partitions=16, replication=2)
     one = Runnable(plan, decoders.representative, rules.coverage(plan))
-    whole = virtual_time.schedule(one, latencies)
+    whole = schedule(one, latencies)
     _, covered = played("repetition in parts, coverage", "100% of the data")
     np.testing.assert_allclose(covered.coefficients, 1, rtol=1e-6)
     assert (covered.waited <= whole.waited).all()
