@@ -301,7 +301,8 @@ def _standard_error(batches: Float[np.ndarray, "batches ..."]) -> np.ndarray:
     """Of the mean; masks of a batch depend on one another, batches do not."""
     if batches.shape[0] == 1:  # the whole law
         return np.zeros(batches.shape[1:])
-    return batches.std(axis=0, ddof=1) / np.sqrt(batches.shape[0])
+    # Of a vector, NumPy gives a number that is no array.
+    return np.asarray(batches.std(axis=0, ddof=1) / np.sqrt(batches.shape[0]))
 
 
 def _check_all_can_answer(plan: CodingPlan, law: Law) -> None:
