@@ -7,8 +7,9 @@ Workers whose gradient costs next to nothing send messages of the size of a mode
 iteration is then the driver's and Ray's own time. It must put the parameters in the
 object store once, bring k messages there, and read each once. Beside it, in turns in
 the same process: `ray.put` and `ray.get` of the same bytes by the driver alone (1 + k
-vectors), a plain copy of them in memory, and one worker's own work without Ray, of
-which an iteration contains k over the cores.
+vectors); the same traffic of actors that do nothing, which get the parameters and
+return a vector each: what Ray itself takes; a plain copy of the bytes in memory; and
+one worker's own work without Ray, of which an iteration contains k over the cores.
 """
 
 import argparse
@@ -42,6 +43,18 @@ def loss(params: list[jax.Array], examples: jax.Array) -> jax.Array:
     return examples * sum(leaf.sum() for leaf in params)
 
 
+class Bare:
+    """A process that answers at once."""
+
+    def __init__(self, size: int) -> None:
+        """`size` of its vector."""
+        self._vector = np.ones(size, np.float32)
+
+    def answer(self, params: list[np.ndarray]) -> tuple[int, np.ndarray]:
+        """A header and a message."""
+        return len(params), self._vector
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -63,6 +76,12 @@ def main() -> None:
         for reference in references:
             ray.get(reference)
 
+    def bare() -> None:
+        question = ray.put(jax.device_get(params))
+        calls = [a.answer.options(num_returns=2).remote(question) for a in actors]
+        ray.wait([header for header, _ in calls], num_returns=k)
+        ray.get([message for _, message in calls])
+
     def copy() -> None:
         for _ in range(k + 1):
             vector.copy()
@@ -79,20 +98,24 @@ def main() -> None:
         alone.work(1, Question(jax.device_get(params), (), words, 0), ones, 0)
 
     waits: list[float] = []
-    names = ("iteration", "store", "copy", "worker")
+    names = ("iteration", "bare", "store", "copy", "worker")
     times: dict[str, list[float]] = {name: [] for name in names}
     start = time.perf_counter()
     with WorkerPool(k) as pool:
         path = distributed.ray(loss, optax.sgd(0.1), pool=pool, policy=wait_for(k))
         with path(Job(plan=plan, data=data)) as run:
             state = run.init(key, params)
+            actors = [
+                ray.remote(Bare).options(num_cpus=0).remote(vector.size)
+                for _ in range(k)
+            ]
             start_up = time.perf_counter() - start
             for repeat in range(WARM_UP + options.repeats):
                 began = time.perf_counter()
                 state, report = run.step(state)
                 row = {"iteration": time.perf_counter() - began}
-                row |= {"store": seconds(store), "copy": seconds(copy)}
-                row["worker"] = seconds(work)
+                row |= {"bare": seconds(bare), "store": seconds(store)}
+                row |= {"copy": seconds(copy), "worker": seconds(work)}
                 if repeat >= WARM_UP:
                     waits.append(report.details.waited)
                     for name, value in row.items():
@@ -109,10 +132,15 @@ def main() -> None:
     print(f"    until all messages are there: {1e3 * waited:.0f} ms")
     print(f"    decode and update: {1e3 * (median['iteration'] - waited):.0f} ms")
     print(f"  one worker's own work: {1e3 * median['worker']:.1f} ms")
+    print(f"  actors that do nothing: {1e3 * median['bare']:.0f} ms")
     print(f"  put and get of the same bytes: {1e3 * median['store']:.0f} ms")
     print(f"  copy of the same bytes: {1e3 * median['copy']:.0f} ms")
-    print(f"  iteration / put and get: {median['iteration'] / median['store']:.2f}")
-    print(f"  iteration / copy: {median['iteration'] / median['copy']:.2f}")
+    for name, other in (
+        ("actors that do nothing", "bare"),
+        ("put and get", "store"),
+        ("copy", "copy"),
+    ):
+        print(f"  iteration / {name}: {median['iteration'] / median[other]:.2f}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool
 from jgc._plan import AnyArray, CodingPlan
 
 
+@jax.jit  # called from NumPy too, once an iteration
 def reached(plan: CodingPlan, answered: Bool[AnyArray, " k"]) -> Bool[Array, " n"]:
     """Whether some worker that answered holds a partition."""
     holds = jnp.asarray(plan.edge_coefficient) != 0
