@@ -8,8 +8,9 @@ Workers are killed, hang, are late, fail and send what is no message, by
 
 - lost iterations: those that nobody answered, and those that are missing or doubled:
   the run must end where `simulated` ends with the masks that it reported;
-- memory: the resident sets of the driver and of the largest worker, at a tenth of the
-  run and at its end;
+- memory of the driver and of the largest worker, at a tenth of the run and at its end,
+  and the driver's when each plan ends: what is theirs alone, without pages of Ray's
+  object store and of libraries, which they share;
 - the final loss, over all examples, beside that of runs without faults, which differ in
   their mini-batches.
 """
@@ -116,9 +117,10 @@ def draw_faults(segment: Segment, rng: np.random.Generator) -> list[faults.Fault
 
 
 def resident(pid: int | str = "self") -> float:
-    """MB of a process."""
-    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    """MB that a process has for itself."""
+    rows = Path(f"/proc/{pid}/status").read_text().splitlines()
+    sizes = {name: size for name, _, size in (row.partition(":") for row in rows)}
+    return int(sizes["RssAnon"].split()[0]) * 1024 / 1e6
 
 
 def workers_resident() -> float:

@@ -27,6 +27,9 @@ _LOG = logging.getLogger(__name__)
 
 # Workers replaced while a run starts, before it counts as impossible to start.
 _MOST_LOST_AT_START = 3
+# How many times as long as its workers took to start a run waits for spares as well:
+# they compile for messages of every shape, and never start where there is no room.
+_PATIENCE = 3.0
 
 
 class Event(NamedTuple):
@@ -205,8 +208,9 @@ class WorkerPool:
         The next run must be of a plan for these workers, see `jgc.design.replan`.
 
         Args:
-            was: for each worker from now on its number so far, or −1 for one that is
-                started; the processes of those that are not named end.
+            was: for each worker from now on its number so far, or −1 for a new one, a
+                spare's process if one is ready; the processes of those that are not
+                named end.
 
         Raises:
             ValueError: no workers, or not different numbers of the pool's.
@@ -220,7 +224,9 @@ class WorkerPool:
             )
         before, self._broadcast = self._slots, None
         self._slots = [
-            _Slot(self._actor_class.remote()) if worker == -1 else before[worker]
+            (self._take_spare() or _Slot(self._actor_class.remote()))
+            if worker == -1
+            else before[worker]
             for worker in was
         ]
         for worker in set(range(self._num_workers)) - set(known):
@@ -286,6 +292,7 @@ class WorkerPool:
             self._ray.put(work), delays, shared, key, tuple(faults), hosts, rows
         )
         self._todo = [[] for _ in self._slots]
+        began = time.monotonic()
         self._drop_tasks()
         waiting = [process for process, own in enumerate(rows) if own]
         for process, slot in enumerate(self._slots):
@@ -302,8 +309,16 @@ class WorkerPool:
                     raise RuntimeError(f"worker {event.worker} {event.failure}")
         if self._spares:
             calls = [spare.call for spare in self._spares]
-            timeout = self._start_timeout
-            self._ray.wait(calls, num_returns=len(calls), timeout=timeout)
+            seconds = min(_PATIENCE * (time.monotonic() - began), self._start_timeout)
+            _, late = self._ray.wait(calls, num_returns=len(calls), timeout=seconds)
+            if late:
+                _LOG.warning(
+                    "%d of %d spares are not ready %.3g s after the workers; the run "
+                    "begins without them",
+                    len(late),
+                    len(calls),
+                    seconds,
+                )
         nodes = {self._slots[worker].node for worker in waiting}
         for wait in (False, True):  # all at once
             for node in nodes:
@@ -478,11 +493,12 @@ class WorkerPool:
     def _take_spare(self) -> _Slot | None:
         """One that is ready, after which another is started; None if none is."""
         for place, spare in enumerate(self._spares):
+            if spare.call is None:
+                continue
             ready, _ = self._ray.wait([spare.call], timeout=0)
             if not ready:
                 continue
             self._spares[place] = _Slot(self._actor_class.remote())
-            self._rehearse(self._spares[place])
             try:
                 self._ray.get(spare.call)
             except self._ray.exceptions.RayError as error:
@@ -505,6 +521,9 @@ class WorkerPool:
         spare = self._take_spare()
         self._slots[process] = spare or _Slot(self._actor_class.remote())
         self._set_up(process, is_rehearsed=spare is not None)
+        for other in self._spares:
+            if other.call is None:
+                self._rehearse(other)
         return Event(process, failure=reason, is_lost=True)
 
     def _limit(self, slot: _Slot) -> float:

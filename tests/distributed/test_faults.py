@@ -135,6 +135,19 @@ def test_a_spare_takes_over_within_the_iteration(ray_cluster):
     assert_is_simulated(state, [ALL] * 4)
 
 
+def test_spares_that_have_no_room_are_not_waited_for(ray_cluster, caplog):
+    import ray
+
+    share = int(ray.cluster_resources()["memory"] // K)
+    with (
+        WorkerPool(K, spares=1, actor_options={"memory": share}) as pool,
+        on_processes(pool) as run,
+    ):
+        _, report = run.step(start(run))
+    assert report.answered.all()
+    assert "1 of 1 spares are not ready" in caplog.text
+
+
 def test_a_recorded_mask_survives_the_loss_of_a_worker(pool):
     """A worker whose answer is wanted is waited for, in its next life if need be."""
     masks = [ALL, np.array([True, False, True]), np.array([False, True, True])]

@@ -77,3 +77,18 @@ def test_a_run_goes_on_with_other_workers(ray_cluster):
 def test_bad_numbers(ray_cluster, was):
     with WorkerPool(1) as pool, pytest.raises(ValueError, match="pool's 1 workers"):
         pool.resize(was)
+
+
+def test_who_joins_gets_the_process_of_a_spare(ray_cluster):
+    joined = [0, 1, 2, -1]
+    job = job_of(replan(PLAN, CODE, [0.3] * len(joined), was=joined).plan)
+    with WorkerPool(K, spares=1) as pool:
+        with on_processes(pool) as run:
+            state = steps(run, start(run))
+        spare = pool._spares[0].actor
+        pool.resize(joined)
+        assert pool._slots[-1].actor is spare
+        assert pool._spares[0].actor is not spare
+        with on_processes(pool, job=job, policy=wait_for(K + 1)) as run:
+            start(run)
+            steps(run, state)

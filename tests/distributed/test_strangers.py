@@ -40,4 +40,5 @@ def test_a_stranger_without_the_token_is_refused(ray_cluster):
     assert ended["owner"][0] == "in 2\n", ended["owner"]
     for name in ("another token", "none"):
         out, error = ended[name]
-        assert out == "" and "ConnectionError" in error, (name, out, error)
+        assert out == "", (name, out)
+        assert "ConnectionError" in error, (name, error)
