@@ -4,14 +4,15 @@
     encoded = codec.encode(vector, key)          # what travels
     codec.decode(encoded, key, vector.size)      # what the master makes of it
 
-`full` (float32), `bfloat16`, `int8`, `one_bit` and `random_subspace`. An unbiased codec
-keeps an unbiased code unbiased and adds `added_error` to its residual error.
-`jgc.distributed.ray(…, codec=)` uses them.
+`full` (float32), `bfloat16`, `int8`, `one_bit` and `random_subspace` are unbiased: an
+unbiased code stays so, and `added_error` is added to its residual error. `sign` is
+biased: paths of training add what a message left out to the worker's next one.
+`jgc.training.simulated(…, codec=)` and `jgc.distributed.ray(…, codec=)` use them.
 """
 
 from jgc.codecs._codec import Codec
 from jgc.codecs._error import added_error
-from jgc.codecs._rounding import bfloat16, full, int8, one_bit
+from jgc.codecs._rounding import bfloat16, full, int8, one_bit, sign
 from jgc.codecs._subspace import random_subspace
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "int8",
     "one_bit",
     "random_subspace",
+    "sign",
 ]

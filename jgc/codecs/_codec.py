@@ -15,7 +15,9 @@ class Codec(ABC):
 
     Attributes:
         name: in tables.
-        is_unbiased: E C(x) = x for every x.
+        is_unbiased: E C(x) = x for every x. Of one that is not, paths of training feed
+            the error back: a worker adds x − C(x) of its last message that was decoded
+            to the next.
     """
 
     name: ClassVar[str]

@@ -24,7 +24,7 @@ from jgc.distributed._pool import WorkerPool
 from jgc.distributed._recent import Recent
 from jgc.distributed._round import Round
 from jgc.distributed._summing import Decoding, message_keys
-from jgc.distributed._worker import Question, Work, message_function, vector_of
+from jgc.distributed._worker import Question, Work, message_function
 from jgc.distributed.faults import Fault
 from jgc.training import Job, Report, Run, TrainingPath, TrainState
 from jgc.training._feed import few_examples
@@ -39,6 +39,7 @@ from jgc.training._loss import (
     as_loss,
     check_loss,
 )
+from jgc.training._messages import check_codec, vector_of
 from jgc.training._reached import reached
 from jgc.training._similarity import (
     SimilarityInUse,
@@ -74,7 +75,9 @@ def ray(
         optimizer: any optax transformation; one of two tracks for a decoder of two.
         pool: of as many workers as a job's plan, unless `hosts` says otherwise.
         policy: how long to wait, such as `fixed_deadline(0.5)`.
-        codec: of the messages, such as `jgc.codecs.int8()`; None: as they are.
+        codec: of the messages, such as `jgc.codecs.int8()`; None: as they are. What a
+            biased one leaves over is kept by the workers and not by the state: who is
+            replaced, and a run that goes on from a checkpoint, starts with nothing.
         chunk_size: examples in one pass of a worker, see `Work`.
         hosts: the process of the pool that each of the plan's workers is in (k,). Those
             of a process take turns by their number, and each one's message leaves as
@@ -107,8 +110,7 @@ def ray(
             "policy must be one of jgc.distributed, such as fixed_deadline(0.5), got "
             f"{policy!r}"
         )
-    if codec is not None and not isinstance(codec, Codec):
-        raise ValueError(f"codec must be None or of jgc.codecs, got {codec!r}")
+    check_codec(codec)
     options = _Options(
         as_loss(loss),
         optimizer,
@@ -162,6 +164,7 @@ class _Driver:
                 below=options.pool.num_workers,
             )
         self._decoding: Decoding | None = None
+        self._decoded_in = np.full(job.plan.num_workers, -1)
         self._recent = Recent(job.plan.num_workers)
         self._update = _update_function(options.optimizer, options.loss)
 
@@ -251,6 +254,7 @@ class _Driver:
         gradient = round.gradient(
             rows, message_keys(key, iteration, plan.num_workers), silent
         )
+        self._decoded_in = np.where(round.answered, round.number, self._decoded_in)
         mask = round.answered | silent  # who holds nothing need not be asked
         each, others, is_known = self._partition_outputs(round.headers)
         if gradient is not None and probing is not None:
@@ -297,6 +301,7 @@ class _Driver:
             jax.device_get(state.model_state),
             np.asarray(jax.random.key_data(state.key)),
             iteration,
+            self._decoded_in,
         )
         rows = by_worker(plan, np.asarray(plan.edge_coefficient, np.float32))
         number = pool.begin_round(question, rows, wanted)

@@ -74,7 +74,7 @@ class Round:
             pool: of the workers.
             policy: how long to wait.
             plan: the code in use.
-            number: of the round.
+            number: of the round, an attribute.
             iteration: of the run.
             held: the partitions of each worker.
             wanted: whose messages were asked for.
@@ -82,7 +82,7 @@ class Round:
             recent: the rounds before, to which this one is added when it is over.
         """
         self._pool, self._policy, self._plan = pool, policy, plan
-        self._number, self._iteration = number, iteration
+        self.number, self._iteration = number, iteration
         self._held, self._decoding = held, decoding
         self._recent, self._past = recent, recent.past()
         self._asked, self._outstanding = wanted, wanted.copy()
@@ -162,7 +162,7 @@ class Round:
                 self._pool.ask_again(worker)
 
     def _remember(self) -> None:
-        self._recent.add(self._number, self._began, self._latencies, self._ended)
+        self._recent.add(self.number, self._began, self._latencies, self._ended)
 
     def _wait(self) -> None:
         while self._outstanding.any():
@@ -191,7 +191,7 @@ class Round:
         if event.is_lost:
             self._lost += 1
             return
-        if event.round != self._number:  # sound or not, it is not of this iteration
+        if event.round != self.number:  # sound or not, it is not of this iteration
             self._dropped += 1
             if failure is None:
                 self._recent.late(event.round, worker, time.perf_counter())

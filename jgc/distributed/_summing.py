@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from jgc.codecs import Codec
 from jgc.distributed._messages import Expected, Leaves, all_finite, why_unusable
-from jgc.training._state import run_keys
+from jgc.training._messages import message_key
 
 # Messages that one compiled pass adds up; more would compile for every number of them.
 _AT_ONCE = (8, 4, 2, 1)
@@ -50,12 +50,6 @@ class Total(NamedTuple):
 
     vector: Float[np.ndarray, "*tracks d"] | None
     unusable: dict[int, str]
-
-
-def message_key(key: Array, iteration: Any, worker: Any) -> Array:
-    """Of one message, for its codec."""
-    of_iteration = jax.random.fold_in(run_keys(key).messages, iteration)
-    return jax.random.fold_in(of_iteration, worker)
 
 
 def message_keys(key: np.ndarray, iteration: int, num_workers: int) -> np.ndarray:

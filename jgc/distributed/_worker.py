@@ -16,13 +16,14 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float, Int
 
-from jgc.codecs import Codec, full
+from jgc.codecs import Codec
+from jgc.distributed._encoding import Messages
 from jgc.distributed._messages import Answer, in_parts
-from jgc.distributed._summing import message_key
 from jgc.distributed.faults import Fault
 from jgc.training import Batch, Loss, Partitions, coded_gradient
 from jgc.training._feed import Feed
 from jgc.training._loss import ModelState, Params
+from jgc.training._messages import message_key
 from jgc.training._state import run_keys
 
 
@@ -55,12 +56,15 @@ class Question:
         model_state: of the model, the same.
         key: of the run, `jax.random.key_data`.
         iteration: from 0.
+        decoded_in: the last round of the pool in which each worker's message was
+            decoded (k,); −1 for none.
     """
 
     params: Params
     model_state: ModelState
     key: np.ndarray
     iteration: int
+    decoded_in: Int[np.ndarray, " k"]
 
 
 class Worker:
@@ -81,13 +85,11 @@ class Worker:
         """Makes what computes messages, of any partitions; drops those it has."""
         self.release()
         self._message, self._chunk_size = message_function(work), work.chunk_size
-        encode = work.codec.encode
-        # Compiled, what changes nothing would copy the message.
-        self._encode = encode if work.codec == full() else jax.jit(encode)
+        self._messages = Messages(work.codec)
         params, state = jax.tree.map(
             lambda s: np.zeros(s.shape, s.dtype), (work.params, work.model_state)
         )
-        self._blank = Question(params, state, np.zeros(0), 0)
+        self._blank = Question(params, state, np.zeros(0), 0, np.zeros(0))
 
     def take(
         self,
@@ -112,6 +114,7 @@ class Worker:
         self.release()
         self._delays, self._faults = delays, faults
         self._feed, self._rows = Feed(data), dict(rows)
+        self._messages.forget()
         self._per_call = max(own.size for own in rows.values())
         if self._chunk_size is not None:
             at_once = max(1, self._chunk_size // data.batch_size)
@@ -121,9 +124,12 @@ class Worker:
     def compile(self) -> None:
         """Computes a message once, for its largest worker, so that all is compiled."""
         most = max(self._rows, key=lambda number: self._rows[number].size)
-        question = dataclasses.replace(self._blank, key=self._words)
+        question = dataclasses.replace(
+            self._blank, key=self._words, decoded_in=np.full(most + 1, -1)
+        )
         coefficients = np.zeros(self._rows[most].size, np.float32)
-        self._compute(question, coefficients, most, lambda: False)
+        self._compute(0, question, coefficients, most, lambda: False)
+        self._messages.forget()
 
     def release(self) -> None:
         """Drops its partitions."""
@@ -164,7 +170,7 @@ class Worker:
         faults = [f for f in self._faults if (f.worker, f.iteration) == struck]
         for fault in faults:
             fault.before(wait)
-        answer: Any = self._compute(question, coefficients, number, is_overtaken)
+        answer: Any = self._compute(round, question, coefficients, number, is_overtaken)
         if answer is not None:
             answer = answer._replace(computed=time.perf_counter() - began)
         for fault in faults:
@@ -179,6 +185,7 @@ class Worker:
 
     def _compute(
         self,
+        round: int,
         question: Question,
         coefficients: Float[np.ndarray, " b"],
         number: int,
@@ -187,6 +194,7 @@ class Worker:
         if not np.array_equal(question.key, self._words):  # a state of another run
             self._key = jax.random.wrap_key_data(jnp.asarray(question.key))
             self._words, self._batch = question.key, None
+            self._messages.forget()
         if is_overtaken():
             return None
         batch = self._read(question.iteration)
@@ -213,10 +221,10 @@ class Worker:
             jax.block_until_ready(total)
             outputs.append(jax.tree.map(lambda x, own=own: np.asarray(x)[own], seen))
         losses, others = jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
-        encoded = jax.tree.leaves(self._encode(total, of_message))
-        return Answer(
-            tuple(map(np.asarray, encoded)), losses, tuple(jax.tree.leaves(others))
+        encoded = self._messages.encode(
+            total, of_message, number, round, int(question.decoded_in[number])
         )
+        return Answer(encoded, losses, tuple(jax.tree.leaves(others)))
 
     def _read(self, iteration: int) -> Batch:
         """The batch of all its partitions; kept where there are other workers."""
@@ -265,9 +273,3 @@ def message_function(work: Work) -> Callable[..., Any]:
         return ravel_pytree(found.gradient)[0], found.losses, others
 
     return message
-
-
-def vector_of(params: Params) -> tuple[int, np.dtype]:
-    """Size and precision of the parameters as one vector."""
-    vector = jax.eval_shape(lambda tree: ravel_pytree(tree)[0], params)
-    return vector.size, vector.dtype

@@ -9,12 +9,14 @@ import optax
 from jaxtyping import Array, Bool
 
 from jgc._plan import AnyArray, CodingPlan
+from jgc.codecs import Codec
 from jgc.decoders import Decoder
 from jgc.gradients import SimilarityEstimator
 from jgc.training._feed import Feed, few_examples
 from jgc.training._following import CodeInUse
 from jgc.training._job import Answers, Job, Run
 from jgc.training._loss import Loss, ModelState, Params, check_loss
+from jgc.training._messages import first_memory
 from jgc.training._partitions import Batch
 from jgc.training._reached import reached
 from jgc.training._similarity import SimilarityInUse
@@ -49,6 +51,7 @@ def device_run(
     update: Update,
     feed: Feed,
     place: Callable[[TrainState], TrainState] = lambda state: state,
+    codec: Codec | None = None,
 ) -> Run:
     """A run whose iterations are `update` of the batches of `feed`.
 
@@ -59,6 +62,7 @@ def device_run(
         update: compiled.
         feed: of the batches as `update` takes them.
         place: puts the first state where `update` takes it.
+        codec: of the messages, where there are any.
     """
     answers = Answers(job)
     code = CodeInUse(job.plan, job.decoder, job.following)
@@ -75,6 +79,7 @@ def device_run(
             model_state=model_state,
             stragglers=answers.init(key),
             similarity=similarity.init(),
+            memory=first_memory(codec, job.plan.num_workers, params),
         )
         check_loss(loss, state.params, few_examples(job.data), key, state.model_state)
         return place(state)._replace(code=code.init())

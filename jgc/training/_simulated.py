@@ -2,7 +2,7 @@
 
 The step is one forward and one backward pass over the data, with each partition's
 examples weighted by what its gradient ends up multiplied by, whatever k, n and the
-code (`jgc.training.coded_gradient`).
+code (`jgc.training.coded_gradient`). Only a codec needs every worker's message.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from jgc._plan import AnyArray, CodingPlan
+from jgc.codecs import Codec
 from jgc.decoders import Decoder
 from jgc.gradients import SimilarityEstimator
 from jgc.training._device_run import device_run
@@ -23,6 +24,7 @@ from jgc.training._feed import Feed
 from jgc.training._gradient import coded_gradient, mean_state
 from jgc.training._job import Job, Run, TrainingPath
 from jgc.training._loss import LossLike, as_loss
+from jgc.training._messages import Coded, check_codec, through
 from jgc.training._partitions import Batch
 from jgc.training._reached import reached
 from jgc.training._similarity import observed, with_probe, without_probe
@@ -37,20 +39,24 @@ class _Decoded(NamedTuple):
             where there is one.
         reached: the partitions that somebody who answered holds.
         held: those that somebody holds.
+        coded: where messages go through a codec, else None.
     """
 
     coefficients: Float[Array, "*rows n"]
     reached: Bool[Array, " n"]
     held: Bool[Array, " n"]
+    coded: Coded | None
 
 
 # Apart from the model's pass, which thus compiles once whatever the code and decoder.
-@jax.jit
+@partial(jax.jit, static_argnames="has_messages")
 def _decode(
     plan: CodingPlan,
     decoder: Decoder,
     answered: Bool[AnyArray, " k"],
     probed: tuple[Array, Array] | None,
+    *,
+    has_messages: bool,
 ) -> _Decoded:
     weights = decoder(plan, answered)
     if probed is not None:
@@ -59,6 +65,9 @@ def _decode(
         plan.coefficients(weights),
         reached(plan, answered),
         reached(plan, jnp.ones_like(answered)),
+        Coded(plan.encode(jnp.eye(plan.num_partitions)), weights, jnp.asarray(answered))
+        if has_messages
+        else None,
     )
 
 
@@ -66,6 +75,7 @@ def simulated(
     loss: LossLike,
     optimizer: optax.GradientTransformation,
     *,
+    codec: Codec | None = None,
     chunk_size: int | None = None,
 ) -> TrainingPath:
     """Workers that exist in the weights of their examples alone.
@@ -77,14 +87,18 @@ def simulated(
         loss: `loss(params, examples)`, the losses of the examples, or of
             `partition_loss`. The objective is the mean over all N examples.
         optimizer: any optax transformation; one of two tracks for a decoder of two.
+        codec: of the messages, such as `jgc.codecs.int8()`, what `jgc.distributed.ray`
+            does with one: k backward passes, and memory for k gradients. None: as they
+            are.
         chunk_size: see `coded_gradient`.
 
     Returns:
         A path: `with path(job) as run:` gives `run.init` and `run.step`, see `Run`.
 
     Raises:
-        ValueError: a chunk of no examples; in `init`, a loss that mixes examples or
-            returns no loss an example; in `step`, no mask and no straggler model.
+        ValueError: a codec that is none, or a chunk of no examples; in `init`, a loss
+            that mixes examples or returns no loss an example; in `step`, no mask and no
+            straggler model.
 
     Example:
         >>> import jgc
@@ -106,6 +120,7 @@ def simulated(
         (True, (3,))
     """
     own_loss, chunk = as_loss(loss), positive_chunk(chunk_size)
+    check_codec(codec)
 
     @partial(jax.jit, static_argnames="num_tracks")
     def apply(
@@ -117,11 +132,12 @@ def simulated(
         *,
         num_tracks: int,
     ) -> tuple[TrainState, Array, dict[str, Array]]:
+        coded = decoded.coded
         found = coded_gradient(
             own_loss,
             state.params,
             batch,
-            decoded.coefficients,
+            decoded.coefficients if coded is None else coded.encoding,
             key=jax.random.fold_in(run_keys(key).loss, state.iteration),
             model_state=state.model_state,
             chunk_size=chunk,
@@ -130,6 +146,11 @@ def simulated(
             new = mean_state(state.model_state, found.model_states, decoded.reached)
             state = state._replace(model_state=new)
         gradient = found.gradient
+        if codec is not None and coded is not None:
+            gradient, memory = through(
+                codec, gradient, coded, state.memory, key, state.iteration
+            )
+            state = state._replace(memory=memory)
         if probing is not None:
             c = decoded.coefficients
             seen = observed(probing, state.similarity, c, gradient)
@@ -149,13 +170,15 @@ def simulated(
         probing: SimilarityEstimator | None,
     ) -> tuple[TrainState, Array, dict[str, Array]]:
         probed = None if probing is None else (key, state.iteration)
-        decoded = _decode(plan, decoder, answered, probed)
+        decoded = _decode(
+            plan, decoder, answered, probed, has_messages=codec is not None
+        )
         return apply(state, key, batch, decoded, probing, num_tracks=decoder.num_tracks)
 
     @contextmanager
     def open_run(job: Job) -> Iterator[Run]:
         with Feed(job.data, place=_on_device) as feed:
-            yield device_run(job, own_loss, optimizer, update, feed)
+            yield device_run(job, own_loss, optimizer, update, feed, codec=codec)
 
     return open_run
 

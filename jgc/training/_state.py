@@ -23,6 +23,8 @@ class TrainState(NamedTuple):
         stragglers: of the straggler model.
         code: of what follows the workers and re-designs the code; ().
         similarity: of what follows ρ, `jgc.gradients.Similarity`; ().
+        memory: what messages through a biased codec left over, by worker (k, d); (),
+            also where worker processes keep it.
         key: of the run; every iteration's keys come from it and from its number.
         iteration: how many have been made.
     """
@@ -33,6 +35,7 @@ class TrainState(NamedTuple):
     stragglers: Any
     code: Any
     similarity: Any
+    memory: Any
     key: Array
     iteration: Int[Array, ""]
 
@@ -87,6 +90,7 @@ def init_state(
     stragglers: Any = (),
     code: Any = (),
     similarity: Any = (),
+    memory: Any = (),
 ) -> TrainState:
     """The state before the first iteration.
 
@@ -98,6 +102,7 @@ def init_state(
         stragglers: of a straggler model.
         code: of `Following`.
         similarity: of `jgc.gradients.following`.
+        memory: of a biased codec.
 
     Raises:
         ValueError: what is no optax transformation, or parameters that are integers.
@@ -127,6 +132,7 @@ def init_state(
         stragglers=stragglers,
         code=code,
         similarity=similarity,
+        memory=memory,
         key=key,
         iteration=jnp.zeros((), jnp.int32),
     )

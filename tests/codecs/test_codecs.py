@@ -14,6 +14,8 @@ CODECS = [
     codecs.int8(block=8),
     codecs.int8(),
     codecs.one_bit(block=8),
+    codecs.sign(block=8),
+    codecs.sign(),
     codecs.random_subspace(1),
     codecs.random_subspace(3),
     codecs.random_subspace(50),
@@ -73,10 +75,10 @@ def test_bits():
     assert bits[codecs.random_subspace(50)] == 32 / 50
 
 
-def test_bfloat16_is_off_by_half_a_unit_at_most():
+def test_bfloat16_is_off_by_a_unit_at_most():
     vector = jax.random.normal(jax.random.key(5), (1000,))
     found = decoded(codecs.bfloat16(), vector, 1)[0]
-    assert (jnp.abs(found - vector) <= 2.0**-8 * jnp.abs(vector)).all()
+    assert (jnp.abs(found - vector) <= 2.0**-7 * jnp.abs(vector)).all()
     assert (found != vector).any()
 
 

@@ -5,16 +5,13 @@ import jax
 import numpy as np
 import optax
 import pytest
-from jax.flatten_util import ravel_pytree
 
 import jgc
 from experiments.common.schemes import SCHEMES
 from jgc import codecs, optim
 from jgc.distributed import WorkerPool, ray, wait_for
-from jgc.distributed._summing import message_key
-from jgc.training import Job, coded_gradient, local_steps, simulated
+from jgc.training import Job, local_steps, simulated
 from jgc.training._reached import reached
-from jgc.training._state import run_keys
 from tests.training.models import MODELS, logistic
 
 pytestmark = pytest.mark.slow
@@ -43,22 +40,24 @@ def train(path, job, model):
     return state._replace(key=()), reports
 
 
-def assert_same(pool, job, model, optimizer, chunk_size=None):
+def assert_same(pool, job, model, optimizer, *, chunk_size=None, codec=None):
     paths = (
-        simulated(model.loss, optimizer),
+        simulated(model.loss, optimizer, codec=codec),
         ray(
             model.loss,
             optimizer,
             pool=pool,
             policy=wait_for(K),
+            codec=codec,
             chunk_size=chunk_size,
         ),
     )
     (expected, wanted), (found, reports) = (train(path, job, model) for path in paths)
     for state in (expected, found):
         assert int(state.iteration) == len(MASKS)
+    # Processes keep what a biased codec leaves over themselves.
     chex.assert_trees_all_close(
-        found, expected, rtol=model.tolerance, atol=model.tolerance
+        found, expected._replace(memory=()), rtol=model.tolerance, atol=model.tolerance
     )
     moved = optax.tree.norm(optax.tree.sub(expected.params, model.params))
     off = optax.tree.norm(optax.tree.sub(found.params, expected.params))
@@ -154,41 +153,22 @@ def test_two_tracks(pool):
     assert_same(pool, job, model, optim.two_track_adam(None, 0.1))
 
 
-@pytest.mark.parametrize(
-    "codec",
-    [codecs.bfloat16(), codecs.int8(block=2), codecs.random_subspace(2)],
-    ids=str,
-)
+CODECS = [
+    codecs.bfloat16(),
+    codecs.int8(block=2),
+    codecs.random_subspace(2),
+    codecs.sign(block=8),
+]
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=str)
 def test_codecs(pool, codec):
-    """Each worker's message through the codec, by a key of its own, in each step."""
-    model, optimizer = logistic(N), optax.sgd(1.0)
+    """What was not decoded, and in the second run what the first left, is not fed."""
+    model = logistic(N)
     plan = jgc.codes.interval(P, num_partitions=N, layers=2)
-    data = model.data(N, 2)
-    path = ray(model.loss, optimizer, pool=pool, policy=wait_for(K), codec=codec)
-    with path(Job(plan=plan, data=data)) as run:
-        state = run.init(KEY, model.params)
-        for t, mask in enumerate(MASKS[:2]):
-            batch = data.batch(run_keys(KEY).batches, t)
-            gradients = [
-                coded_gradient(model.loss, state.params, batch, row).gradient
-                for row in np.eye(N)
-            ]
-            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *gradients)
-            messages = plan.encode(stacked)
-            decoded = []
-            for worker in range(K):
-                own = jax.tree.map(lambda leaf, i=worker: leaf[i], messages)
-                vector, unravel = ravel_pytree(own)
-                key = message_key(KEY, t, worker)
-                found = codec.decode(codec.encode(vector, key), key, vector.size)
-                assert (found != vector).any()
-                decoded.append(unravel(found))
-            whole = jax.tree.map(lambda *leaves: np.stack(leaves), *decoded)
-            gradient = plan.decode(whole, mask)
-            expected = jax.tree.map(lambda p, g: p - g, state.params, gradient)
-            state, report = run.step(state, mask)
-            np.testing.assert_array_equal(report.answered, mask)
-            chex.assert_trees_all_close(state.params, expected, rtol=1e-4, atol=1e-5)
+    job = Job(plan=plan, data=model.data(N, 2))
+    for _ in range(2):
+        assert_same(pool, job, model, optax.sgd(1.0), codec=codec)
 
 
 def test_a_straggler_model_draws_what_the_simulation_draws(pool):
