@@ -35,9 +35,17 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
-    """Tests, and what they start, leave the user's cache directory alone."""
+    """Tests, and what they start, leave the user's cache directory alone.
+
+    They share one, so that what takes long is compiled once, in whatever process.
+    """
+    session = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        session = session.parent
+    cache = session / "cache"
+    jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JGC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("JGC_CACHE", str(cache))
         yield
 
 

@@ -1,4 +1,4 @@
-r"""Trains one model under every scheme, deadline, optimizer and seed; compares them.
+r"""Trains one model by every scheme, deadline, optimizer, codec and seed; compares.
 
     python -m experiments.train --config=configs/train/shapes.py --workdir=runs/shapes
 
@@ -27,6 +27,7 @@ from experiments.common import launch, processes
 from experiments.common.progress import RunProgress
 from experiments.common.threads import OneAtFirst, in_threads
 from experiments.train import settings
+from experiments.train.codecs import make_codec
 from experiments.train.optimizers import make_optimizer
 from experiments.train.paths import PATHS
 from experiments.train.report.tables import write_report
@@ -34,6 +35,7 @@ from experiments.train.runs import RESULT, make_job, restore_params, train
 from experiments.train.specs import RunSpec, list_runs, run_directory
 from experiments.train.tasks import TASKS
 from experiments.train.tasks.task import Task
+from jgc.training import TrainingPath
 
 _LOG = logging.getLogger(__name__)
 
@@ -80,19 +82,17 @@ def run_all(prepared: tuple[list[RunSpec], Task], config: Any, workdir: Path) ->
             len(left), config.num_iterations, is_shown=processes.is_writer()
         ) as progress,
     ):
-        used = dict.fromkeys((run.optimizer, run.rate_factor) for run in left)
-        paths = {
-            key: opened.enter_context(
-                PATHS[config.path](
-                    task.loss, make_optimizer(key[0], config, key[1]), config
-                )
-            )
-            for key in used
-        }
+        paths: dict[tuple[str, float, str], TrainingPath] = {}
+        for run in left:
+            if _path_of(run) not in paths:
+                optimizer = make_optimizer(run.optimizer, config, run.rate_factor)
+                codec = make_codec(run.codec, config)
+                opening = PATHS[config.path](task.loss, optimizer, codec, config)
+                paths[_path_of(run)] = opened.enter_context(opening)
         first = OneAtFirst()
 
         def train_one(run: RunSpec) -> None:
-            path, folder = paths[run.optimizer, run.rate_factor], folders[run]
+            path, folder = paths[_path_of(run)], folders[run]
             train(run, task, path, config, folder, progress, first)
 
         in_threads(train_one, left, count=config.runs_at_once, abandon=progress.abandon)
@@ -109,3 +109,8 @@ def run_all(prepared: tuple[list[RunSpec], Task], config: Any, workdir: Path) ->
     write_report(runs, workdir)
     if task.draw is not None:
         task.draw(trained, workdir)
+
+
+def _path_of(run: RunSpec) -> tuple[str, float, str]:
+    """What runs that share a path have in common."""
+    return run.optimizer, run.rate_factor, run.codec

@@ -10,21 +10,30 @@ import optax
 from experiments.common.conditions import OBSERVED, adaptive_rule
 from experiments.common.schemes import read_option, read_plan
 from jgc import training
+from jgc.codecs import Codec
 from jgc.training import TrainingPath
 from jgc.training._loss import LossLike
 
 
 @contextmanager
 def _simulated(
-    loss: LossLike, optimizer: optax.GradientTransformation, config: Any
+    loss: LossLike,
+    optimizer: optax.GradientTransformation,
+    codec: Codec | None,
+    config: Any,
 ) -> Iterator[TrainingPath]:
-    yield training.simulated(loss, optimizer, chunk_size=config.chunk_size or None)
+    chunk_size = config.chunk_size or None
+    yield training.simulated(loss, optimizer, codec=codec, chunk_size=chunk_size)
 
 
 @contextmanager
 def _spmd(
-    loss: LossLike, optimizer: optax.GradientTransformation, config: Any
+    loss: LossLike,
+    optimizer: optax.GradientTransformation,
+    codec: Codec | None,
+    config: Any,
 ) -> Iterator[TrainingPath]:
+    assert codec is None  # settings.check
     yield training.spmd(loss, optimizer, chunk_size=config.chunk_size or None)
 
 
@@ -59,7 +68,10 @@ def policy_of(config: Any) -> Any:
 
 @contextmanager
 def _ray(
-    loss: LossLike, optimizer: optax.GradientTransformation, config: Any
+    loss: LossLike,
+    optimizer: optax.GradientTransformation,
+    codec: Codec | None,
+    config: Any,
 ) -> Iterator[TrainingPath]:
     """A process for each worker, on this machine or those of config.ray.address.
 
@@ -79,16 +91,17 @@ def _ray(
             optimizer,
             pool=pool,
             policy=policy_of(config),
+            codec=codec,
             chunk_size=config.chunk_size or None,
             hosts=hosts,
         )
 
 
-# path(loss, optimizer, config), open while runs use it.
+# path(loss, optimizer, codec, config), open while runs use it.
 PATHS: dict[
     str,
     Callable[
-        [LossLike, optax.GradientTransformation, Any],
+        [LossLike, optax.GradientTransformation, Codec | None, Any],
         AbstractContextManager[TrainingPath],
     ],
 ] = {"simulated": _simulated, "spmd": _spmd, "ray": _ray}

@@ -25,6 +25,7 @@ from experiments.common.schemes import (
     read_plan,
 )
 from experiments.common.threads import OneAtFirst
+from experiments.train.codecs import FULL, megabytes
 from experiments.train.optimizers import judged_params
 from experiments.train.specs import RunSpec, keys_of
 from experiments.train.tasks.task import Task
@@ -33,6 +34,7 @@ from jgc.design.rules import as_stragglers
 from jgc.stragglers import StragglerModel, bernoulli
 from jgc.training import Job, Report, TrainingPath, partitioned
 from jgc.training._loss import Params
+from jgc.training._messages import vector_of
 
 _LOG = logging.getLogger(__name__)
 _NUM_TRIALS = 100_000
@@ -154,6 +156,9 @@ def train(
     with first("score"):
         scores = task.score(params)
     if processes.is_writer():
+        if tuple(config.codecs) != (FULL,):
+            size, _ = vector_of(params)
+            scores["megabytes"] = megabytes(run.codec, config, size)
         _write_result(run, config, directory, scores)
 
 
@@ -165,7 +170,7 @@ def _write_result(
     (plan, truth), scheme = design(run, config), find_scheme(run.scheme, config)
     result = {
         "run": dataclasses.asdict(run),
-        "title": scheme.title,
+        "title": scheme.title + run.codec_title,
         "load": plan.load,
         **_relative_errors(plan, scheme.decoder_for(plan), truth, config),
         **{f"final_{name}": value for name, value in _last_metrics(directory).items()},

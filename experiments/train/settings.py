@@ -20,6 +20,7 @@ from experiments.common.schemes import (
     holds_option,
     read_option,
 )
+from experiments.train.codecs import CODECS, FULL
 from experiments.train.optimizers import DEFAULT, OPTIMIZERS, SCHEDULES
 from experiments.train.paths import PATHS
 from experiments.train.tasks import TASKS
@@ -88,6 +89,11 @@ def default() -> ConfigDict:
     config.runs_at_once = 1
     config.evaluate_every = 50  # iterations between validation losses
     config.checkpoint_every = 50  # iterations between checkpoints
+
+    # Of the workers' messages, each with every scheme, see experiments/train/codecs.py.
+    # In simulation all but float32 cost a backward pass a worker.
+    config.codecs = (FULL,)
+    config.subspace_factor = 4  # times fewer numbers, of random_subspace
 
     config.ray = ConfigDict()  # where config.path = ray
     config.ray.address = ""  # of a cluster, host:port; empty: this machine
@@ -236,6 +242,14 @@ def check(config: ConfigDict) -> None:
             lambda value: 0 < value < math.inf,
             "above 0",
         )
+    require_several(config, "codecs", CODECS.__contains__, f"of {listed(CODECS)}")
+    require(
+        config,
+        "codecs",
+        lambda names: config.path != "spmd" or tuple(names) == (FULL,),
+        f"({FULL!r},) where path is spmd: its devices send one another no messages",
+    )
+    require(config, "subspace_factor", lambda value: value >= 1, "at least 1")
     require_several(
         config,
         "rate_factors",

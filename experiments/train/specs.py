@@ -1,4 +1,4 @@
-"""Which runs an experiment has: every scheme, deadline, optimizer, rate and seed."""
+"""Which runs an experiment has: scheme, deadline, optimizer, rate, codec and seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from experiments.common.conditions import has_deadlines
 from experiments.common.schemes import PLAN_FILE, find_scheme
+from experiments.train.codecs import FULL
 from experiments.train.optimizers import DEFAULT, OPTIMIZERS
 
 
@@ -24,6 +25,7 @@ class RunSpec:
         optimizer: one of `experiments.train.optimizers`.
         noise_ratio: Λ of an optimizer of two tracks, None for the others.
         rate_factor: what the optimizer's learning rate is multiplied by.
+        codec: of the messages, one of `experiments.train.codecs`.
     """
 
     scheme: str
@@ -32,6 +34,7 @@ class RunSpec:
     optimizer: str = DEFAULT
     noise_ratio: float | None = None
     rate_factor: float = 1.0
+    codec: str = FULL
 
     @property
     def name(self) -> str:
@@ -40,14 +43,21 @@ class RunSpec:
         optimizer = "" if self.optimizer == DEFAULT else f"-{self.optimizer}"
         ratio = "" if self.noise_ratio is None else f"-ratio{self.noise_ratio:g}"
         factor = "" if self.rate_factor == 1 else f"-rate{self.rate_factor:g}"
-        return f"{self.scheme}{deadline}{optimizer}{ratio}{factor}-seed{self.seed}"
+        codec = "" if self.codec == FULL else f"-{self.codec}"
+        setting = f"{deadline}{optimizer}{ratio}{factor}{codec}"
+        return f"{self.scheme}{setting}-seed{self.seed}"
 
     @property
     def title(self) -> str:
         """The scheme and what it is up against, for pictures."""
         deadline = "" if self.deadline is None else f", τ = {self.deadline:g}"
         optimizer = "" if self.optimizer == DEFAULT else f", {self.optimizer_title}"
-        return find_scheme(self.scheme).title + deadline + optimizer
+        return find_scheme(self.scheme).title + deadline + optimizer + self.codec_title
+
+    @property
+    def codec_title(self) -> str:
+        """Of messages that are not sent as they are, behind the scheme's."""
+        return "" if self.codec == FULL else f", {self.codec.replace('_', ' ')}"
 
     @property
     def optimizer_title(self) -> str:
@@ -57,18 +67,19 @@ class RunSpec:
 
 
 def list_runs(config: Any) -> list[RunSpec]:
-    """Every scheme, deadline and optimizer from every seed; all of one seed first.
+    """Every scheme, deadline, optimizer, rate and codec; all of one seed first.
 
     An experiment that is cut short has thus compared everything on its first seeds.
     Where all workers are waited for, two tracks are one: an optimizer of two tracks has
     no run of its own then, its `single_track` has.
     """
     return [
-        RunSpec(scheme, deadline, seed, optimizer, noise_ratio, rate_factor)
+        RunSpec(scheme, deadline, seed, optimizer, noise_ratio, rate_factor, codec)
         for seed in range(config.num_seeds)
         for rate_factor in config.rate_factors
         for optimizer in config.optimizers
         for noise_ratio in _noise_ratios(optimizer, config)
+        for codec in config.codecs
         for scheme in config.schemes
         if noise_ratio is None or not find_scheme(scheme).waits_for_all
         for deadline in (

@@ -1,7 +1,7 @@
-"""Loss against iteration and against computation load, on pages."""
+"""Loss against iteration, computation load and traffic, on pages."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,9 @@ _ROWS = 3  # panels of a page
 def draw_curves(
     groups: list[Group], curve_of: Callable[[Group], Curve], *, name: str
 ) -> list[Figure]:
-    """The pages: a row a deadline and optimizer, iterations left and load right.
+    """The pages: a row a deadline and optimizer; iterations left, load right of them.
+
+    Where there are codecs, traffic is on the right of both.
 
     Args:
         groups: all of an experiment.
@@ -28,40 +30,64 @@ def draw_curves(
     titles = list(dict.fromkeys(group.title for group in groups))
     styles = {title: Style.of(i) for i, title in enumerate(titles)}
     curves = [curve_of(group) for group in groups]
+    costs = [cost for cost in _COSTS if groups[0].has(cost.column)]
     limits = _limits(curves)
     pages = []
     for start in range(0, len(panels), _ROWS):
         rows = panels[start : start + _ROWS]
-        figure, axes = page(len(rows), 2, num_entries=len(titles))
+        figure, axes = page(len(rows), len(costs), num_entries=len(titles))
         for panel, row in zip(rows, axes, strict=True):
-            _draw_panel(panel, row, groups, curves, styles)
-            row[0].set_ylim(*limits)
-            row[1].set_ylim(*limits)
-        axes[-1, 0].set_xlabel("iteration")
-        axes[-1, 1].set_xlabel("gradients computed per partition (iteration × load)")
+            _draw_panel(panel, zip(row, costs, strict=True), groups, curves, styles)
+            for axis in row:
+                axis.set_ylim(*limits)
+            row[0].set_title(_title(panel, groups), loc="left")
+        for axis, cost in zip(axes[-1], costs, strict=True):
+            axis.set_xlabel(cost.label if len(costs) < 3 else cost.short)
         figure.supylabel(f"{name}, mean and spread over seeds", fontsize="medium")
         legend_below(figure, axes)
         pages.append(figure)
     return pages
 
 
+class _Cost(NamedTuple):
+    """What an iteration takes of something: `column` of the results; 1 of itself."""
+
+    column: str
+    label: str
+    short: str
+
+
+_COSTS = (
+    _Cost("", "iteration", "iteration"),
+    _Cost(
+        "load",
+        "gradients computed per partition (iteration × load)",
+        "gradients per partition",
+    ),
+    _Cost("megabytes", "MB of all workers' messages", "MB of messages"),
+)
+
+
 def _draw_panel(
     panel: Panel,
-    row: Any,
+    row: Iterable[tuple[Any, _Cost]],
     groups: list[Group],
     curves: list[Curve],
     styles: dict[str, Style],
 ) -> None:
-    shown = []
-    for group, curve in zip(groups, curves, strict=True):
-        if panel.shows(group.run):
-            shown.append(group)
-            for axis, load in zip(row, (1.0, group.mean("load")), strict=True):
-                _draw_loss(axis, curve, load, styles[group.title], group.title)
+    for axis, cost in row:
+        for group, curve in zip(groups, curves, strict=True):
+            if panel.shows(group.run):
+                each = group.mean(cost.column) if cost.column else 1.0
+                _draw_loss(axis, curve, each, styles[group.title], group.title)
+
+
+def _title(panel: Panel, groups: list[Group]) -> str:
     title = [] if panel.deadline is None else [f"deadline τ = {panel.deadline:g}"]
     if len({group.run.optimizer for group in groups}) > 1:
+        shown = [group for group in groups if panel.shows(group.run)]
         title.append(shown[-1].run.optimizer_title)
-    row[0].set_title(", ".join(title), loc="left")
+    return ", ".join(title)
 
 
 def _limits(curves: list[Curve]) -> tuple[float, float]:
@@ -84,8 +110,8 @@ def _mean(curve: Curve) -> Float[np.ndarray, " times"]:
     return np.ma.masked_invalid(curve.values).mean(0).filled(np.nan)
 
 
-def _draw_loss(axis: Any, curve: Curve, load: float, style: Style, title: str) -> None:
-    work = load * curve.iterations
+def _draw_loss(axis: Any, curve: Curve, each: float, style: Style, title: str) -> None:
+    work = each * curve.iterations
     mean = _mean(curve)
     spread = np.ma.masked_invalid(curve.values).std(0).filled(np.nan)
     axis.plot(work, mean, color=style.color, linestyle=style.line, label=title)

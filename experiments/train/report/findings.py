@@ -12,6 +12,11 @@ from experiments.train.report.panels import Panel, panels_of
 from jgc._files import write_atomically
 
 _MOST_PRINTED = 8
+# What an iteration takes, as a sentence has it.
+_COSTS = {
+    "load": "equal work, {:.4g} gradients a partition, it is",
+    "megabytes": "equal traffic, {:.4g} MB, it is",
+}
 
 
 class _Measured(NamedTuple):
@@ -50,7 +55,10 @@ def _where(panel: Panel, groups: list[Group]) -> str:
 def _sentences(groups: list[Group]) -> list[str]:
     """Of the groups of one panel."""
     results = groups[0].results[0]
-    sentences = [_against_iterations(groups), _against_load(groups)]
+    sentences = [_against_iterations(groups)]
+    for column, text in _COSTS.items():
+        if column in results:
+            sentences.append(_against(groups, column, text))
     for column, name in (("ap", "validation mAP"), ("accuracy", "accuracy")):
         if column in results:
             sentences.append(_share_of_all(groups, column, name))
@@ -68,17 +76,15 @@ def _against_iterations(groups: list[Group]) -> str:
     )
 
 
-def _against_load(groups: list[Group]) -> str:
-    common = min(g.validation.iterations[-1] * g.mean("load") for g in groups)
+def _against(groups: list[Group], column: str, text: str) -> str:
+    """After equal cost, of which an iteration takes `column`."""
+    common = min(g.validation.iterations[-1] * g.mean(column) for g in groups)
     measured = [
-        _Measured(g, *_at(g, common / g.mean("load")))
+        _Measured(g, *_at(g, common / g.mean(column)))
         for g in groups
-        if common / g.mean("load") >= g.validation.iterations[0]
+        if common / g.mean(column) >= g.validation.iterations[0]
     ]
-    return (
-        f"validation.png, right: after equal work, {common:g} gradients a partition, "
-        f"it is {_listed(measured)}."
-    )
+    return f"validation.png, right: after {text.format(common)} {_listed(measured)}."
 
 
 def _share_of_all(groups: list[Group], column: str, name: str) -> str:

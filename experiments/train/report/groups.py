@@ -58,6 +58,10 @@ class Group(NamedTuple):
         means = np.ma.masked_invalid(kept).mean(-1).filled(np.nan)
         return Curve(first + (width - 1) / 2, means)
 
+    def has(self, column: str) -> bool:
+        """Whether its results have such a number; '' is of every one."""
+        return not column or column in self.results[0]
+
     def mean(self, column: str) -> float:
         """Mean over seeds of a number in the results."""
         return float(np.mean([result[column] for result in self.results]))

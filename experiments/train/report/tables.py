@@ -25,11 +25,12 @@ _COLUMNS = {
     "found": "found",
     "doubled": "doubled",
     "load": "load",
+    "megabytes": "MB an iteration",
     "relative_error_aligned": "error, aligned",
     "relative_error_orthogonal": "error, orthogonal",
 }
 # Known before any training.
-_DESIGNED = ("load", "relative_error_aligned", "relative_error_orthogonal")
+_DESIGNED = ("load", "megabytes", "relative_error_aligned", "relative_error_orthogonal")
 
 
 def write_report(runs: list[RunSpec], workdir: Path) -> None:
