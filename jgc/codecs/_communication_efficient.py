@@ -20,8 +20,6 @@ from jgc.codes._randomness import generator
 
 # Designs that are drawn, and masks that each is judged by: all, if they are so few.
 _DRAWN, _JUDGED = 20, 2000
-# Singular values below it, relative to the largest, are of workers that are late.
-_TOLERANCE = 1e-6
 
 
 @pytree
@@ -37,10 +35,10 @@ class CommunicationEfficient:
         stragglers: s.
     """
 
-    held: Int[Array, "k d"]
-    coefficients: Float[Array, "k d m"]
-    directions: Float[Array, "k r"]
-    targets: Float[Array, "m r"]
+    held: Int[AnyArray, "k d"]
+    coefficients: Float[AnyArray, "k d m"]
+    directions: Float[AnyArray, "k r"]
+    targets: Float[AnyArray, "m r"]
     stragglers: int = field(metadata={"static": True})
 
     @property
@@ -63,7 +61,9 @@ class CommunicationEfficient:
         gradients = jnp.asarray(gradients)
         blocks = jax.vmap(self._in_blocks)(gradients)
         return jnp.einsum(
-            "kbm,kbmd->kd", self.coefficients.astype(blocks.dtype), blocks[self.held]
+            "kbm,kbmd->kd",
+            jnp.asarray(self.coefficients, blocks.dtype),
+            blocks[jnp.asarray(self.held)],
         )
 
     def weights(self, answered: Bool[AnyArray, " k"]) -> Float[Array, "m k"]:
@@ -72,8 +72,12 @@ class CommunicationEfficient:
         If more are, the combination that is nearest for orthogonal partition gradients
         of equal norms and equal blocks.
         """
-        here = jnp.where(jnp.asarray(answered)[:, None], self.directions, 0)
-        return self.targets @ jnp.linalg.pinv(here, rtol=_TOLERANCE)
+        answered = jnp.asarray(answered)
+        here = jnp.where(answered[:, None], jnp.asarray(self.directions), 0)
+        # What is left of the singular values of workers that are late.
+        nothing = 8 * jnp.finfo(here.dtype).eps
+        inverse = jnp.linalg.pinv(here, rtol=nothing)
+        return jnp.where(answered, jnp.asarray(self.targets, here.dtype) @ inverse, 0)
 
     def decode(
         self,
@@ -90,7 +94,7 @@ class CommunicationEfficient:
 
     def relative_error(self, answered: Bool[AnyArray, " k"]) -> Float[Array, ""]:
         """‖g − ĝ‖²/‖g‖² of such gradients as `weights` are the nearest for."""
-        off = self.weights(answered) @ self.directions - self.targets
+        off = self.weights(answered) @ jnp.asarray(self.directions) - self.targets
         return jnp.sum(off**2) / (self.num_workers * self.blocks)
 
     def _in_blocks(self, vector: Float[Array, " D"]) -> Float[Array, "m d"]:
@@ -113,10 +117,12 @@ def communication_efficient(
 
     For links that are slow beside the work: a worker sums its gradients m times, with
     other coefficients for each block, which takes a backward pass each or a gradient
-    of each partition. No path of training does it. Rounding is amplified the more, the
-    more workers and stragglers: of 20 designs the one is taken that amplifies least
-    over a sample of masks, in float32 by about 1e-6 of the gradient's size for ten
-    workers and 1e-4 for 30.
+    of each partition. No path of training does it.
+
+    Few workers and stragglers only: what rounding is amplified by grows fast with both,
+    though of 20 designs the one is taken whose worst mask amplifies least. The worst
+    error over masks, relative to the gradient, in float32: 1e-6 for k = 6, s = 1,
+    m = 2; 1e-5 for 10, 2, 2; 1e-4 for 20, 2, 2; 0.02 for 30, 3, 3 (5e-6 in the median).
 
     Args:
         num_workers: k, also the number of partitions.
