@@ -192,6 +192,7 @@ def check(config: ConfigDict) -> None:
         "runs_at_once",
         "evaluate_every",
         "checkpoint_every",
+        "subspace_factor",
         "data.max_objects",
         "data.shapes.num_train",
         "data.shapes.num_validation",
@@ -249,7 +250,6 @@ def check(config: ConfigDict) -> None:
         lambda names: config.path != "spmd" or tuple(names) == (FULL,),
         f"({FULL!r},) where path is spmd: its devices send one another no messages",
     )
-    require(config, "subspace_factor", lambda value: value >= 1, "at least 1")
     require_several(
         config,
         "rate_factors",

@@ -36,7 +36,7 @@ def test_processes_train_as_the_simulation_does(tmp_path, ray_cluster):
         optimizer = OPTIMIZERS[run.optimizer].make(0.1)
         folder = tmp_path / name
         with (
-            PATHS[name](task.loss, optimizer, config) as path,
+            PATHS[name](task.loss, optimizer, None, config) as path,
             RunProgress(1, config.num_iterations) as progress,
         ):
             train(run, task, path, config, folder, progress)

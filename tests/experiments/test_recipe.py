@@ -109,7 +109,7 @@ def test_a_run_is_judged_by_the_mean_and_resumes_with_it(tmp_path):
     )
     run, found = RunSpec("interval", 1.5, 0), []
     optimizer = make_optimizer("sgd", config)
-    with PATHS["simulated"](task.loss, optimizer, config) as path:
+    with PATHS["simulated"](task.loss, optimizer, None, config) as path:
         for name, last in (("whole", 12), ("in two", 8), ("in two", 12)):
             config.num_iterations = last
             with RunProgress(1, last) as progress:

@@ -83,7 +83,7 @@ def task():
 
 def open_path(name="simulated", *, loss=problems.loss, optimizer=OPTIMIZER):
     """Never closed: these paths have nothing to close."""
-    return PATHS[name](loss, optimizer, settings.default()).__enter__()
+    return PATHS[name](loss, optimizer, None, settings.default()).__enter__()
 
 
 # Shared by all tests: they compile once.
@@ -457,3 +457,28 @@ def test_rates_are_swept_and_the_best_is_told_apart(tmp_path, config):
     (best,) = read_groups(runs, tmp_path)
     assert f"{best.mean('final_validation_loss'):.3f} ±" in row
     assert (tmp_path / "tuned.png").stat().st_size > 0
+
+
+def test_codecs_are_compared_by_what_they_send(tmp_path, config):
+    config.task, config.num_seeds, config.deadlines = "logistic", 1, (1.5,)
+    config.schemes, config.codecs = ("interval",), ("float32", "sign")
+    config.logistic.num_train, config.logistic.num_validation = 100, 50
+    config.logistic.dimension, config.logistic.log_scales = 512, (-1.0, 0.0)
+    run_all(prepare(config, tmp_path), config, tmp_path)
+    runs = list_runs(config)
+    assert [run.name for run in runs] == [
+        "interval-deadline1.5-seed0",
+        "interval-deadline1.5-sign-seed0",
+    ]
+    full, signs = read_groups(runs, tmp_path)
+    assert (full.title, signs.title) == ("interval", "interval, sign")
+    entries = 513  # and the intercept
+    assert full.mean("megabytes") == config.num_workers * 4 * entries / 1e6
+    in_blocks = config.num_workers * 3 * (256 / 8 + 4) / 1e6
+    assert signs.mean("megabytes") == pytest.approx(in_blocks)
+    assert full.mean("final_loss") != signs.mean("final_loss")
+    findings = (tmp_path / "findings.md").read_text()
+    assert "after equal traffic" in findings
+    header, _, *rows = (tmp_path / "table.md").read_text().splitlines()
+    assert "MB an iteration" in header
+    assert len(rows) == 2

@@ -35,6 +35,8 @@ def test_defaults_are_accepted():
         ("warmup_iterations", 200, "0 to 199"),
         ("clip_norm", -1.0, "0 is none"),
         ("runs_at_once", 0, "at least 1"),
+        ("codecs", ("int4",), "bfloat16, float32, int8"),
+        ("subspace_factor", 0, "at least 1"),
         ("task", "magic", "detection, logistic"),
         ("ray.deadline", 0.5, "0 where stragglers.model is not"),
         ("data.shapes.num_train", 9, "at least num_partitions = 10"),
@@ -65,4 +67,11 @@ def test_processes_and_devices_have_one_run_at_a_time():
     config = settings.default()
     config.runs_at_once, config.path = 2, "spmd"
     with pytest.raises(ValueError, match=r"config.runs_at_once = 2; accepted: 1"):
+        settings.check(config)
+
+
+def test_devices_send_no_messages():
+    config = settings.default()
+    config.path, config.codecs = "spmd", ("float32", "int8")
+    with pytest.raises(ValueError, match=r"config.codecs.*where path is spmd"):
         settings.check(config)
