@@ -17,7 +17,8 @@ def get_config() -> ConfigDict:
     config.task = "logistic"
     config.schemes = ("straggler_free", "interval")
     config.deadlines = (1.5,)
-    config.num_seeds = 3
+    config.num_seeds = 2
+    config.runs_at_once = 2
     config.codecs = (
         "float32",
         "bfloat16",

@@ -84,5 +84,17 @@ ENTRIES = (
         },
         reduced="drawn shapes and a narrow detector in place of COCO, two seeds",
     ),
+    Entry(
+        "codecs",
+        "Messages in fewer bits",
+        "train",
+        "configs/train/codecs.py",
+        {
+            "tuned.png": "Validation loss of each codec at its best learning rate, "
+            "against iterations, work and traffic",
+            "tuned.md": "Its end in numbers.",
+            "findings.md": "At one learning rate for all, in sentences.",
+        },
+    ),
 )
 """In the order of the page."""
