@@ -152,6 +152,7 @@ def test_what_is_left_over_is_of_the_state():
     assert optax.tree.norm(optax.tree.sub(one.params, lost.params)) > 1e-4
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("codec", ["int8", codecs.int8, 8])
 def test_what_is_no_codec(codec):
     with pytest.raises(ValueError, match="codec must be None or of"):
