@@ -38,8 +38,9 @@ def draw_curves(
         figure, axes = page(len(rows), len(costs), num_entries=len(titles))
         for panel, row in zip(rows, axes, strict=True):
             _draw_panel(panel, zip(row, costs, strict=True), groups, curves, styles)
-            for axis in row:
+            for axis, cost in zip(row, costs, strict=True):
                 axis.set_ylim(*limits)
+                axis.set_xscale(cost.scale)
             row[0].set_title(_title(panel, groups), loc="left")
         for axis, cost in zip(axes[-1], costs, strict=True):
             axis.set_xlabel(cost.label if len(costs) < 3 else cost.short)
@@ -55,6 +56,7 @@ class _Cost(NamedTuple):
     column: str
     label: str
     short: str
+    scale: str = "linear"
 
 
 _COSTS = (
@@ -64,7 +66,8 @@ _COSTS = (
         "gradients computed per partition (iteration × load)",
         "gradients per partition",
     ),
-    _Cost("megabytes", "MB of all workers' messages", "MB of messages"),
+    # Codecs differ by orders of magnitude.
+    _Cost("megabytes", "MB of all workers' messages", "MB of messages", "log"),
 )
 
 
