@@ -59,7 +59,8 @@ def first_memory(codec: Codec | None, num_workers: int, params: Params) -> Any:
     """What is left over before the first iteration (k, d); () of unbiased codecs."""
     if codec is None or codec.is_unbiased:
         return ()
-    return jnp.zeros((num_workers, vector_of(params)[0]), jnp.float32)
+    size, dtype = vector_of(params)
+    return jnp.zeros((num_workers, size), dtype)
 
 
 def through(
