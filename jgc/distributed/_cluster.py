@@ -29,7 +29,10 @@ def connect(address: str = "") -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if address:
         ray.init(address=address, **options)
-    else:  # "local", or Ray would join whatever cluster it last heard of
+    else:
+        # Ray's 15 would make all workers late wherever others use the machine.
+        os.environ.setdefault("RAY_worker_niceness", "0")
+        # "local", or Ray would join whatever cluster it last heard of.
         ray.init(address="local", include_dashboard=False, **options)
 
 

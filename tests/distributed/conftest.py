@@ -1,6 +1,11 @@
+import os
+
 import pytest
 
 from jgc.distributed._cluster import connect
+
+# Of clusters that tests start themselves; beside busy processes they would take hours.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @pytest.fixture(scope="session")
