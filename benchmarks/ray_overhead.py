@@ -2,6 +2,7 @@
 
     python -m benchmarks.ray_overhead --workers 8
     python -m benchmarks.ray_overhead --workers 32
+    python -m benchmarks.ray_overhead --workers 8 --codec int8
 
 Workers whose gradient costs next to nothing send messages of the size of a model; an
 iteration is then the driver's and Ray's own time. It must put the parameters in the
@@ -25,8 +26,7 @@ import ray
 import jgc
 from benchmarks.machine import describe_machine
 from benchmarks.timing import seconds
-from jgc import distributed
-from jgc.codecs import full
+from jgc import codecs, distributed
 from jgc.distributed import WorkerPool, wait_for
 from jgc.distributed._worker import Question, Work, Worker
 from jgc.training import Job, arrays, partitioned
@@ -36,6 +36,7 @@ from jgc.training._loss import as_loss
 # place of the object store that messages lie in.
 WARM_UP = 60
 LEAVES = 50  # of the parameters, as a model has them
+CODECS = ("full", "bfloat16", "int8", "one_bit", "sign")
 
 
 def loss(params: list[jax.Array], examples: jax.Array) -> jax.Array:
@@ -61,8 +62,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--parameters", type=int, default=5_400_000)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--codec", choices=CODECS, default="full")
     options = parser.parse_args()
-    k = options.workers
+    k, codec = options.workers, getattr(codecs, options.codec)()
 
     params = [jnp.zeros(options.parameters // LEAVES) for _ in range(LEAVES)]
     vector = np.zeros(options.parameters // LEAVES * LEAVES, np.float32)
@@ -89,20 +91,23 @@ def main() -> None:
     alone = Worker()
     shapes = jax.eval_shape(lambda: params)
     words = np.asarray(jax.random.key_data(key))
-    alone.prepare(Work(loss=as_loss(loss), params=shapes, codec=full()))
+    alone.prepare(Work(loss=as_loss(loss), params=shapes, codec=codec))
     alone.take(None, data.select([0]), words, rows={0: np.zeros(1, np.int64)})
     alone.compile()
     ones = np.ones(1, np.float32)
 
     def work() -> None:
-        alone.work(1, Question(jax.device_get(params), (), words, 0), ones, 0)
+        question = Question(jax.device_get(params), (), words, 0, np.full(k, -1))
+        alone.work(1, question, ones, 0)
 
     waits: list[float] = []
     names = ("iteration", "bare", "store", "copy", "worker")
     times: dict[str, list[float]] = {name: [] for name in names}
     start = time.perf_counter()
     with WorkerPool(k) as pool:
-        path = distributed.ray(loss, optax.sgd(0.1), pool=pool, policy=wait_for(k))
+        path = distributed.ray(
+            loss, optax.sgd(0.1), pool=pool, policy=wait_for(k), codec=codec
+        )
         with path(Job(plan=plan, data=data)) as run:
             state = run.init(key, params)
             actors = [
@@ -125,7 +130,7 @@ def main() -> None:
     waited = statistics.median(waits)
     print(describe_machine())
     print(
-        f"{k} workers, {vector.size:,} parameters, "
+        f"{k} workers, {vector.size:,} parameters, {codec.name}, "
         f"{(k + 1) * vector.nbytes / 1e6:.0f} MB an iteration; start {start_up:.1f} s"
     )
     print(f"  iteration: {1e3 * median['iteration']:.0f} ms, of which")
