@@ -97,7 +97,9 @@ def test_parameters_in_parts_need_an_axis():
 def test_parts_are_of_parameters_and_optimizer_alone():
     mesh = jax.sharding.Mesh(jax.devices()[:1], ("workers",))
     many = jnp.ones(4)
-    state = TrainState(many, many, many, many, (), (), (), jax.random.key(0), jnp.zeros(()))
+    state = TrainState(
+        many, many, many, many, (), (), (), jax.random.key(0), jnp.zeros(())
+    )
 
     placed = place_state(state, mesh, param_axis="workers")
 
