@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from jgc.codecs import Codec
 from jgc.distributed._messages import Expected, Leaves, all_finite, why_unusable
-from jgc.training._messages import message_key
+from jgc.training._messages import keys_of_messages
 
 # Messages that one compiled pass adds up; more would compile for every number of them.
 _AT_ONCE = (8, 4, 2, 1)
@@ -54,14 +54,13 @@ class Total(NamedTuple):
 
 def message_keys(key: np.ndarray, iteration: int, num_workers: int) -> np.ndarray:
     """Of all messages of an iteration (k, …), `jax.random.key_data`."""
-    return np.asarray(_keys(key, iteration, np.arange(num_workers)))
+    return np.asarray(_keys(key, iteration, num_workers))
 
 
-@jax.jit
-def _keys(key: Any, iteration: Any, workers: Any) -> Array:
+@functools.partial(jax.jit, static_argnums=2)
+def _keys(key: Any, iteration: Any, num_workers: int) -> Array:
     run_key = jax.random.wrap_key_data(key)
-    made = jax.vmap(lambda worker: message_key(run_key, iteration, worker))(workers)
-    return jax.random.key_data(made)
+    return jax.random.key_data(keys_of_messages(run_key, iteration, num_workers))
 
 
 def sum_messages(

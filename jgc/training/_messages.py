@@ -39,6 +39,12 @@ def message_key(key: Array, iteration: Any, worker: Any) -> Array:
     return jax.random.fold_in(of_iteration, worker)
 
 
+def keys_of_messages(key: Array, iteration: Any, num_workers: int) -> Array:
+    """Those of all workers (k,)."""
+    workers = jnp.arange(num_workers)
+    return jax.vmap(lambda worker: message_key(key, iteration, worker))(workers)
+
+
 def vector_of(params: Params) -> tuple[int, np.dtype]:
     """Size and precision of the parameters as one vector."""
     vector = jax.eval_shape(lambda tree: ravel_pytree(tree)[0], params)
@@ -87,9 +93,7 @@ def through(
     vectors = jax.vmap(lambda tree: ravel_pytree(tree)[0])(messages)
     if not codec.is_unbiased:
         vectors = vectors + memory
-    keys = jax.vmap(lambda worker: message_key(key, iteration, worker))(
-        jnp.arange(vectors.shape[0])
-    )
+    keys = keys_of_messages(key, iteration, vectors.shape[0])
     encoded = jax.vmap(codec.encode)(vectors, keys)
     sent = jax.vmap(lambda e, key: codec.decode(e, key, size))(encoded, keys)
     if not codec.is_unbiased:
