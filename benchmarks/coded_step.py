@@ -45,7 +45,7 @@ class Steps(NamedTuple):
         plain: gradient descent on all examples.
         coded: the same with an interval code's coefficients.
         operations: floating-point, of the plain step as XLA counts them in the program
-            before it is optimised; 0 where it does not.
+            for a CPU before it is optimised.
     """
 
     plain: float
@@ -86,8 +86,11 @@ def measure(detector: Detector, examples: Examples, *, repeats: int) -> Steps:
 
         steps = {"plain": plain, "coded": lambda: run.step(state, answered)[0]}
         median = median_seconds(steps, repeats=repeats)
-    counted = plain_step.lower(bare, examples).cost_analysis() or {}
-    return Steps(**median, operations=counted.get("flops", 0.0))
+    # XLA counts for a CPU alone, whatever the steps ran on.
+    shapes = jax.eval_shape(lambda *arguments: arguments, bare, examples)
+    with jax.default_device(jax.devices("cpu")[0]):
+        counted = plain_step.lower(*shapes).cost_analysis()
+    return Steps(**median, operations=counted["flops"])
 
 
 def main() -> None:

@@ -99,7 +99,7 @@ class _OneConvolution(NamedTuple):
 
 
 def detectors(*, tiny: bool) -> dict[str, tuple[Callable[[str], Any], int]]:
-    """By name a detector of a dtype, and the images of a step."""
+    """By name a detector of a dtype, and the images of a step, a multiple of ten."""
     if tiny:
         return {"one convolution, 32 px": (_OneConvolution, 10)}
     return {
@@ -107,13 +107,13 @@ def detectors(*, tiny: bool) -> dict[str, tuple[Callable[[str], Any], int]]:
             lambda dtype: ssdlite(
                 num_classes=NUM_CLASSES, image_size=320, dtype=jnp.dtype(dtype)
             ),
-            128,
+            160,
         ),
         "RetinaNet, ResNet-50, 640 px": (
             lambda dtype: retinanet(
                 num_classes=NUM_CLASSES, image_size=640, dtype=jnp.dtype(dtype)
             ),
-            16,
+            20,
         ),
     }
 

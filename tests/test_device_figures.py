@@ -41,4 +41,4 @@ def test_the_detectors_of_the_full_form_exist():
     for name, (make, images) in device.detectors(tiny=False).items():
         detector = make("bfloat16")
         assert f"{detector.image_shape[0]} px" in name
-        assert images >= 10  # a partition has one
+        assert images % 10 == 0  # else the coded step is padded, and seems slower

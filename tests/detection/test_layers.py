@@ -45,3 +45,31 @@ def test_rounded_channels_lose_at_most_a_tenth():
     ]  # fmt: skip
     for channels in range(8, 500):
         assert layers.round_channels(channels) >= 0.9 * channels
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_strided_convolutions_are_flaxs(size):
+    x = jax.random.normal(jax.random.key(0), (2, 7, 6, 4))
+    ours = layers.ConvNorm(8, size, stride=2, activation=None, norm="frozen")
+    theirs = nn.Conv(8, (size, size), 2, padding=size // 2, use_bias=False)
+    params = ours.init(jax.random.key(1), x)
+    kernel = params["params"]["conv"]["kernel"].reshape(size, size, 4, 8)
+    expected = theirs.apply({"params": {"kernel": kernel}}, x)
+    np.testing.assert_allclose(
+        ours.apply(params, x), expected / jnp.sqrt(1 + 1e-5), atol=1e-4
+    )
+
+
+def test_no_product_is_fused_with_a_strided_operand():
+    # XLA's compiler for NVIDIA GPUs ended the process on RetinaNet's, for two images.
+    x = jnp.zeros((2, 8, 8, 4))
+    module = layers.ConvNorm(8, 1, stride=2)
+    params = module.init(jax.random.key(0), x)
+    run = jax.jit(module.apply).trace(params, x).lower(lowering_platforms=("cuda",))
+    operations = [
+        name
+        for line in run.as_text().splitlines()
+        for name in ("slice", "optimization_barrier", "dot_general")
+        if f"stablehlo.{name}" in line
+    ]
+    assert operations == ["slice", "optimization_barrier", "dot_general"]

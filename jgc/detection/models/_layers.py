@@ -210,8 +210,12 @@ class ConvNorm(nn.Module):
         if self.features is None:
             x = DepthwiseConv(self.size, self.stride, self.dtype, name="conv")(x)
         elif self.size == 1:
+            if self.stride > 1:
+                # The barrier keeps a product and its strided operand apart, which XLA
+                # up to JAX 0.11 aborts on where it makes one GPU kernel of the two.
+                x = lax.optimization_barrier(x[:, :: self.stride, :: self.stride])
             x = Pointwise(self.features, use_bias=False, dtype=self.dtype, name="conv")(
-                x[:, :: self.stride, :: self.stride]
+                x
             )
         else:
             x = nn.Conv(
