@@ -9,7 +9,7 @@ import difflib
 import logging
 import runpy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ def experiment(
     work: Callable[[Prepared, Any, Path], None],
     *,
     several_processes: bool = False,
+    may_grow: Container[str] = (),
     how_to_go_on: str = _GOES_ON,
 ) -> None:
     """The program of an experiment: --config, --workdir and what they all have.
@@ -45,6 +46,7 @@ def experiment(
         work: `work(prepared, config, workdir)`, in a working directory that is this
             config's and nobody else's. With several processes it runs in all.
         several_processes: whether it can.
+        may_grow: settings of which more may be asked later, see `workdir`.
         how_to_go_on: after a signal or on a full disk.
     """
     config_flags.DEFINE_config_file("config", lock_config=True)
@@ -71,7 +73,7 @@ def experiment(
             def hold() -> None:
                 if processes.is_writer():
                     stack.enter_context(locked(workdir))
-                    check_same_experiment(config, workdir)
+                    check_same_experiment(config, workdir, may_grow=may_grow)
 
             processes.agree(hold)
             processes.check_one_experiment(config, workdir)

@@ -3,9 +3,10 @@
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -48,8 +49,16 @@ def _read_holder(workdir: Path) -> str:
         return "another process"
 
 
-def check_same_experiment(config: ConfigDict, workdir: Path) -> None:
+def check_same_experiment(
+    config: ConfigDict, workdir: Path, *, may_grow: Container[str] = ()
+) -> None:
     """Makes `workdir`, or checks that what it holds was started with `config`.
+
+    Args:
+        config: of the experiment.
+        workdir: its own.
+        may_grow: settings that may ask for more than they did: a tuple for further
+            values, a number for a larger one.
 
     Raises:
         ValueError: it holds another experiment; names the settings that differ.
@@ -58,7 +67,11 @@ def check_same_experiment(config: ConfigDict, workdir: Path) -> None:
     path = workdir / _CONFIG
     if not path.exists():
         return
-    differing = _differing_keys(json.loads(path.read_text()), _plain(config))
+    found, wanted = json.loads(path.read_text()), _plain(config)
+    for key in found.keys() & wanted.keys():
+        if key in may_grow and _grows(found[key], wanted[key]):
+            found[key] = wanted[key]
+    differing = _differing_keys(found, wanted)
     if differing:
         raise ValueError(
             f"--workdir={workdir} holds an experiment with other settings of "
@@ -86,6 +99,12 @@ def read_config(workdir: Path) -> ConfigDict:
 def _plain(config: ConfigDict) -> dict:
     """As it comes back from JSON: tuples are lists."""
     return json.loads(config.to_json())
+
+
+def _grows(found: Any, wanted: Any) -> bool:
+    if isinstance(found, list) and isinstance(wanted, list):
+        return all(value in wanted for value in found)
+    return isinstance(found, int) and isinstance(wanted, int) and found <= wanted
 
 
 def _differing_keys(found: dict, wanted: dict, prefix: str = "config.") -> list[str]:

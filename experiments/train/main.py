@@ -2,10 +2,11 @@ r"""Trains one model by every scheme, deadline, optimizer, codec and seed; compa
 
     python -m experiments.train --config=configs/train/shapes.py --workdir=runs/shapes
 
-Killed at any point, the same command goes on to the same results. What it leaves in
-the working directory: `table.md` and `table.csv`, `validation.png` and, of the training
-loss, `convergence.png`, for a detector `detections.png`, where ρ is followed
-`similarity.png`, for optimizers of two tracks `two_track.md`, for several Λ
+Killed at any point, the same command goes on to the same results. Asked for more seeds,
+rates, schemes, deadlines or optimizers, it adds runs to those that are there. What it
+leaves in the working directory: `table.md` and `table.csv`, `validation.png` and, of
+the training loss, `convergence.png`, for a detector `detections.png`, where ρ is
+followed `similarity.png`, for optimizers of two tracks `two_track.md`, for several Λ
 `noise_ratios.png`, for several learning rates `tuned.md` and `tuned.png`;
 `findings.md`, which says what they show; and a folder for each run with its metrics,
 TensorBoard events, checkpoints, result and, of a detector, COCO's 12 numbers as text.
@@ -32,7 +33,7 @@ from experiments.train.optimizers import make_optimizer
 from experiments.train.paths import PATHS
 from experiments.train.report.tables import write_report
 from experiments.train.runs import RESULT, make_job, restore_params, train
-from experiments.train.specs import RunSpec, list_runs, run_directory
+from experiments.train.specs import ADD_RUNS, RunSpec, list_runs, run_directory
 from experiments.train.tasks import TASKS
 from experiments.train.tasks.task import Task
 from jgc.training import TrainingPath
@@ -42,7 +43,7 @@ _LOG = logging.getLogger(__name__)
 
 def main() -> None:
     """The program."""
-    launch.experiment(prepare, run_all, several_processes=True)
+    launch.experiment(prepare, run_all, several_processes=True, may_grow=ADD_RUNS)
 
 
 def prepare(config: Any, workdir: Path) -> tuple[list[RunSpec], Task]:

@@ -13,6 +13,16 @@ from experiments.common.schemes import PLAN_FILE, find_scheme
 from experiments.train.codecs import FULL
 from experiments.train.optimizers import DEFAULT, OPTIMIZERS
 
+ADD_RUNS = (
+    "deadlines",
+    "noise_ratios",
+    "num_seeds",
+    "optimizers",
+    "rate_factors",
+    "schemes",
+)
+"""Settings of which more only adds runs: an experiment can be given them later."""
+
 
 @dataclass(frozen=True)
 class RunSpec:

@@ -68,20 +68,21 @@ def test_a_worse_code_is_said_to_be_worse(tmp_path):
     assert "waiting for all" not in text
 
 
-def test_the_best_rate_is_that_of_the_first_seeds_training_loss():
+def test_the_best_rate_has_the_least_training_loss_of_all_seeds():
     base = group("interval", (1.0, 1.0), ap=0.1)
 
-    def at(factor, first, *, validation=1.0):
+    def at(factor, *last, validation=(1.0, 1.0)):
         return base._replace(
             run=replace(base.run, rate_factor=factor),
-            loss=np.array([[9.0] * 36 + [first] * 3 + [np.nan], [9.0] * 40]),
-            validation=Curve(np.array([40.0]), np.full((2, 1), validation)),
+            loss=np.array([[9.0] * 36 + [loss] * 3 + [np.nan] for loss in last]),
+            validation=Curve(np.array([40.0]), np.array(validation)[:, None]),
         )
 
-    lost = at(8.0, 0.1, validation=np.nan)
-    tried = [at(1.0, 3.0), at(2.0, 2.0, validation=5.0), at(4.0, 2.5), lost]
-    ((best, factors),) = best_rates(tried)
-    assert best is tried[1]
+    lucky = at(1.0, 1.0, 8.0)
+    best = at(2.0, 2.0, 3.0, validation=(5.0, 5.0))
+    lost = at(8.0, 0.1, 0.2, validation=(1.0, np.nan))
+    ((found, factors),) = best_rates([lucky, best, at(4.0, 2.5, 3.5), lost])
+    assert found is best
     assert factors == [1, 2, 4, 8]
 
 

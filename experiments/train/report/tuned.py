@@ -15,8 +15,8 @@ from experiments.train.specs import RunSpec
 def best_rates(groups: list[Group]) -> list[tuple[Group, list[float]]]:
     """Of groups that differ in the rate alone the best, and all their factors.
 
-    The best has the least training loss, the mean over the last tenth of the
-    iterations, of the first seed; the validation loss is not looked at.
+    The best has the least training loss, the mean over seeds and the last tenth of the
+    iterations, and diverged for no seed; the validation loss is not looked at.
     """
     by_scheme: dict[RunSpec, list[Group]] = defaultdict(list)
     for group in groups:
@@ -31,9 +31,9 @@ def best_rates(groups: list[Group]) -> list[tuple[Group, list[float]]]:
 
 
 def _last_loss(group: Group) -> float:
-    last = group.loss[0, -max(1, group.loss.shape[1] // 10) :]
+    last = group.loss[:, -max(1, group.loss.shape[1] // 10) :]
     # Where nobody answered there is no loss; a run that diverged has none at its end.
-    if not np.isfinite(group.validation.values[0, -1]):
+    if not np.isfinite(group.validation.values[:, -1]).all():
         return np.inf
     return float(np.nanmean(last))
 
