@@ -9,7 +9,8 @@ drawing its masks alone. What no time was left for is listed. `device.json` and
 its tables, `device.md`, are written after each measurement, so that one that is killed
 leaves the others. XLA tries kernels for each convolution before a step runs first,
 which takes minutes for a detector; `XLA_FLAGS=--xla_gpu_autotune_level=0` takes the
-first that will do, and steps may then be slower.
+first that will do, and steps may then be slower. `JAX_COMPILATION_CACHE_DIR` keeps what
+was compiled for the next try.
 
 A step's share of the peak is of the operations that XLA counts in the plain step before
 optimising it, against the peak that the maker states (dense; in float32 that of TF32,

@@ -26,6 +26,9 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
+    # Files with slow tests first: one that came last would keep one process waiting.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     if TYPES_ARE_CHECKED:
         skip = pytest.mark.skip(reason="the types are refused before jgc sees them")
         for item in items:
