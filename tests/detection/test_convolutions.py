@@ -28,6 +28,18 @@ def test_shifted_depthwise_is_the_grouped_convolution(shape, size, stride):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_bfloat16_is_rounded_once(stride):
+    x = jax.random.normal(jax.random.key(0), (2, 9, 8, 16), jnp.bfloat16)
+    kernel = jax.random.normal(jax.random.key(1), (5, 5, 16), jnp.bfloat16)
+    y = convolutions.depthwise_conv(x, kernel, stride)
+    exact = convolutions.grouped_depthwise(
+        x.astype(jnp.float32), kernel.astype(jnp.float32), stride=stride
+    )
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("platform", "is_grouped"), [("cpu", False), ("cuda", False), ("tpu", True)]
 )

@@ -46,14 +46,15 @@ def grouped_depthwise(
 def shifted_depthwise(
     x: Float[Array, "N H W C"], kernel: Float[Array, "k k C"], *, stride: int
 ) -> Float[Array, "N h w C"]:
-    """Depthwise convolution as a sum of shifted inputs times weights."""
+    """Depthwise convolution as a sum of shifted inputs times weights, in float32."""
     unused = _unused_taps(x, kernel)
     kernel = kernel[unused : len(kernel) - unused, unused : len(kernel) - unused]
     shifts = _shifts(x, len(kernel), stride)
-    taps = kernel.reshape(len(shifts), -1)
-    return functools.reduce(
+    taps = kernel.reshape(len(shifts), -1).astype(jnp.float32)
+    summed = functools.reduce(
         jnp.add, (shift * tap for shift, tap in zip(shifts, taps, strict=True))
     )
+    return summed.astype(x.dtype)
 
 
 def _unused_taps(x: Float[Array, "N H W C"], kernel: Float[Array, "k k C"]) -> int:
