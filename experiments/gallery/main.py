@@ -54,7 +54,8 @@ def run(entry: Entry, workdir: Path) -> None:
     if before.get("finished"):
         return
     commit = _git("rev-parse", "HEAD")
-    if _git("status", "--porcelain", "--untracked-files=no"):
+    results = f":!{RESULTS.relative_to(ROOT)}"  # earlier entries' are in there
+    if _git("status", "--porcelain", "--untracked-files=no", "--", results):
         commit += " with changes"
     if before.get("commit", commit) != commit:
         raise InputError(f"{workdir} began at {before['commit']}: remove it")
