@@ -28,16 +28,36 @@ def test_shifted_depthwise_is_the_grouped_convolution(shape, size, stride):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+def test_float64_is_kept():
+    def gradients(convolution):
+        x = jax.random.normal(jax.random.key(0), (2, 7, 6, 4), jnp.float64)
+        kernel = jax.random.normal(jax.random.key(1), (3, 3, 4), jnp.float64)
+        return jax.grad(lambda *a: (convolution(*a) ** 2).sum(), (0, 1))(x, kernel)
+
+    with jax.enable_x64(True):
+        ours = gradients(lambda x, k: convolutions.depthwise_conv(x, k, 2))
+        theirs = gradients(lambda x, k: convolutions.grouped_depthwise(x, k, stride=2))
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.dtype == jnp.float64
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_bfloat16_is_rounded_once(stride):
     x = jax.random.normal(jax.random.key(0), (2, 9, 8, 16), jnp.bfloat16)
     kernel = jax.random.normal(jax.random.key(1), (5, 5, 16), jnp.bfloat16)
-    y = convolutions.depthwise_conv(x, kernel, stride)
-    exact = convolutions.grouped_depthwise(
-        x.astype(jnp.float32), kernel.astype(jnp.float32), stride=stride
+    y, pull = jax.vjp(lambda x, k: convolutions.depthwise_conv(x, k, stride), x, kernel)
+    wide, pull_wide = jax.vjp(
+        lambda x, k: convolutions.grouped_depthwise(x, k, stride=stride),
+        x.astype(jnp.float32),
+        kernel.astype(jnp.float32),
     )
-    assert y.dtype == jnp.bfloat16
-    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
+    found, exact = (y, *pull(y)), (wide, *pull_wide(y.astype(jnp.float32)))
+    for rounded, value in zip(found, exact, strict=True):
+        assert rounded.dtype == jnp.bfloat16
+        np.testing.assert_allclose(
+            rounded.astype(jnp.float32), value, rtol=2**-8, atol=1e-3
+        )
 
 
 @pytest.mark.parametrize(

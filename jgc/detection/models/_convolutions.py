@@ -46,15 +46,23 @@ def grouped_depthwise(
 def shifted_depthwise(
     x: Float[Array, "N H W C"], kernel: Float[Array, "k k C"], *, stride: int
 ) -> Float[Array, "N h w C"]:
-    """Depthwise convolution as a sum of shifted inputs times weights, in float32."""
+    """Depthwise convolution as a sum of shifted inputs times weights.
+
+    In float32 at least, and rounded once.
+    """
     unused = _unused_taps(x, kernel)
     kernel = kernel[unused : len(kernel) - unused, unused : len(kernel) - unused]
     shifts = _shifts(x, len(kernel), stride)
-    taps = kernel.reshape(len(shifts), -1).astype(jnp.float32)
+    taps = kernel.reshape(len(shifts), -1).astype(_wide(kernel))
     summed = functools.reduce(
         jnp.add, (shift * tap for shift, tap in zip(shifts, taps, strict=True))
     )
     return summed.astype(x.dtype)
+
+
+def _wide(x: Array) -> jnp.dtype:
+    """What is summed in: float32, or float64 for float64."""
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _unused_taps(x: Float[Array, "N H W C"], kernel: Float[Array, "k k C"]) -> int:
@@ -127,12 +135,11 @@ def _shifted_backward(
     # time first, which keeps the float32 sums short.
     unused = _unused_taps(x, kernel)
     size = len(kernel) - 2 * unused
-    products = [
-        (shift * cotangent).astype(jnp.float32) for shift in _shifts(x, size, stride)
-    ]
+    wide = _wide(kernel)
+    products = [shift.astype(wide) * cotangent for shift in _shifts(x, size, stride)]
     sums = lax.reduce(
         products,
-        [jnp.zeros((), jnp.float32)] * len(products),
+        [jnp.zeros((), wide)] * len(products),
         lambda left, right: [a + b for a, b in zip(left, right, strict=True)],
         (1, 2),
     )
