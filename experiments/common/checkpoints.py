@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from experiments.common import processes
+from experiments.common.stopping import held_back
 from jgc._extras import require
 
 State = TypeVar("State")
@@ -60,9 +61,9 @@ class Checkpoints:
         """Writes the state after `iteration` iterations."""
         if self._manager is not None:
             data = jax.tree.map(np.asarray, _as_data(state))
-            self._manager.save(
-                iteration, args=self._orbax.args.StandardSave(data), force=True
-            )
+            arguments = self._orbax.args.StandardSave(data)
+            with held_back():
+                self._manager.save(iteration, args=arguments, force=True)
 
     def restore_newest(self, like: State) -> State | None:
         """The newest state, in `like`'s shapes and on its devices; None if none."""
@@ -72,9 +73,9 @@ class Checkpoints:
             return None
         found = jax.tree.map(np.asarray, _as_data(like))
         if self._manager is not None:
-            found = self._manager.restore(
-                newest, args=self._orbax.args.StandardRestore(found)
-            )
+            arguments = self._orbax.args.StandardRestore(found)
+            with held_back():
+                found = self._manager.restore(newest, args=arguments)
         return jax.tree.map(_placed, processes.from_writer(found), like)
 
 

@@ -24,6 +24,33 @@ class Stopped(BaseException):
         self.number = number
 
 
+class _Held(threading.local):
+    """Of the thread: how deep it is in `held_back`, and the signal that came there."""
+
+    depth = 0
+    number: int | None = None
+
+
+_held = _Held()
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """A signal raises `Stopped` at the end of this, not within.
+
+    For short work in which libraries leave a mess when they are interrupted: of a
+    checkpoint's event loop, threads that come too late print a traceback.
+    """
+    _held.depth += 1
+    try:
+        yield
+    finally:
+        _held.depth -= 1
+        if not _held.depth and _held.number is not None:
+            number, _held.number = _held.number, None
+            raise Stopped(number)
+
+
 @contextmanager
 def stopped_by_signals(advice: str) -> Iterator[None]:
     """Ctrl-C and SIGTERM raise `Stopped` within.
@@ -37,7 +64,10 @@ def stopped_by_signals(advice: str) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         del frame
-        raise Stopped(number)
+        if _held.depth:
+            _held.number = number
+        else:
+            raise Stopped(number)
 
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
     reading, writing = os.pipe()

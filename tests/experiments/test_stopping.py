@@ -5,10 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
+import numpy as np
 import pytest
 
-from experiments.common.stopping import full_disk
+from experiments.common.checkpoints import Checkpoints
+from experiments.common.stopping import (
+    Stopped,
+    full_disk,
+    held_back,
+    stopped_by_signals,
+)
 from tests.experiments.helpers import (
     LOGISTIC,
     finish,
@@ -41,6 +49,60 @@ def test_a_signal_ends_in_one_line_and_the_folder_is_free_again(tmp_path):
         )
         assert "Traceback" not in errors
     assert "resumed after iteration" in finish(start(tmp_path), code=0)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_signal_waits_for_what_must_not_be_cut_short(fails):
+    done = []
+
+    def work():
+        with held_back():
+            with held_back():
+                os.kill(os.getpid(), signal.SIGTERM)
+                done.append("inner")
+            done.append("outer")
+            if fails:
+                raise OSError("no room")
+
+    with stopped_by_signals("go on"), pytest.raises(Stopped) as stopped:
+        work()
+    assert done == ["inner", "outer"]
+    assert stopped.value.number == signal.SIGTERM
+    assert isinstance(stopped.value.__context__, OSError) == fails
+    with stopped_by_signals("go on"), held_back():
+        pass  # the signal has been told once
+
+
+def test_another_threads_work_holds_back_no_signal():
+    begun, over = threading.Event(), threading.Event()
+
+    def work():
+        with held_back():
+            begun.set()
+            over.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    begun.wait()
+    with stopped_by_signals("go on"), pytest.raises(Stopped):
+        os.kill(os.getpid(), signal.SIGINT)
+    over.set()
+    thread.join()
+
+
+def test_a_checkpoint_is_whole_when_a_signal_comes_meanwhile(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as checkpoints:
+        save = checkpoints._manager.save
+
+        def interrupted(*arguments, **options):
+            os.kill(os.getpid(), signal.SIGTERM)
+            save(*arguments, **options)
+
+        monkeypatch.setattr(checkpoints._manager, "save", interrupted)
+        with stopped_by_signals("go on"), pytest.raises(Stopped):
+            checkpoints.save(3, np.arange(4.0))
+        found = checkpoints.restore_newest(like=np.zeros(4))
+    np.testing.assert_array_equal(found, np.arange(4.0))
 
 
 @pytest.mark.slow
